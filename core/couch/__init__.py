@@ -1,0 +1,1 @@
+"""The client of CouchDB and what is installed in it."""

@@ -1,0 +1,1 @@
+"""The worker that reacts to changes."""
