@@ -1,0 +1,26 @@
+"""Every typed key under which the application and a request carry what handlers share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from core.config import Config
+from core.couch.client import Couch, Database
+from core.settings import Settings, SettingsWatch
+
+if TYPE_CHECKING:
+    from api.access.index import AccessIndex
+    from api.sessions import Sessions, User
+
+CONFIG = web.AppKey("config", Config)
+COUCH = web.AppKey("couch", Couch)
+DB = web.AppKey("db", Database)
+SETTINGS = web.AppKey("settings", SettingsWatch)
+SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions")
+ACCESS: web.AppKey[AccessIndex] = web.AppKey("access")
+
+REQUEST_ID = web.RequestKey("request_id", str)
+USER: web.RequestKey[User | None] = web.RequestKey("user")
+REQUEST_SETTINGS = web.RequestKey("settings", Settings)

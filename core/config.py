@@ -1,0 +1,135 @@
+"""The process configuration: read once from the environment and the command line, fixed until the process ends."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, unquote, urlsplit
+
+from core.errors import InvalidInput
+
+DEFAULT_DATABASE = "medic"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the environment decides. Times are seconds, sizes bytes.
+
+    `couch_url` is `http://user:password@host:5984/medic`; None means the embedded store, whose URL `outpost serve`
+    fills in before any other process starts.
+    """
+
+    couch_url: str | None = None
+    database: str = DEFAULT_DATABASE
+    admin_name: str = "admin"
+    admin_password: str | None = field(default=None, repr=False)
+    host: str = "127.0.0.1"
+    port: int = 5988
+    store_port: int = 5984
+    data: Path = Path("data")
+    workers: int = 2
+    builds_url: str | None = None
+    redis_url: str | None = None
+    log_format: str = "text"
+    log_level: str = "info"
+    request_timeout_s: float = 60.0
+    feed_heartbeat_s: float = 25.0
+    drain_s: float = 6.0
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read every variable; ValueError names the wrong one and what it should be."""
+        admin_name, _, admin_password = env.get("OUTPOST_ADMIN", "").partition(":")
+        if env.get("OUTPOST_ADMIN") and not (admin_name and admin_password):
+            raise ValueError("OUTPOST_ADMIN must look like user:password")
+        config = cls(
+            admin_name=admin_name or "admin",
+            admin_password=admin_password or None,
+            host=env.get("OUTPOST_HOST", cls.host),
+            port=whole_number(env, "OUTPOST_PORT", cls.port, least=0, most=65535),
+            store_port=whole_number(env, "OUTPOST_STORE_PORT", cls.store_port, least=0, most=65535),
+            data=Path(env.get("OUTPOST_DATA") or "data"),
+            workers=whole_number(env, "OUTPOST_WORKERS", min(4, os.cpu_count() or 1), least=1, most=64),
+            builds_url=env.get("BUILDS_URL") or None,
+            redis_url=env.get("REDIS_URL") or None,
+            log_format=one_of(env, "OUTPOST_LOG_FORMAT", cls.log_format, ("text", "json")),
+            log_level=one_of(env, "OUTPOST_LOG_LEVEL", cls.log_level, ("debug", "info", "warning", "error")),
+            database=env.get("OUTPOST_DATABASE") or cls.database,
+        )
+        return config.with_couch_url(env["COUCH_URL"]) if env.get("COUCH_URL") else config
+
+    def with_couch_url(self, couch_url: str) -> Self:
+        """The same configuration against that CouchDB; its path names the main database."""
+        try:
+            parts = urlsplit(couch_url)
+            parts.port  # noqa: B018  raises ValueError for a port that is not a number
+        except ValueError as error:
+            raise ValueError(f"COUCH_URL is not a URL: {error}") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("COUCH_URL must look like http://user:password@host:5984/medic")
+        if not parts.username or not parts.password:
+            raise ValueError("COUCH_URL must hold a server administrator: http://user:password@host:5984/medic")
+        name = unquote(parts.path.strip("/")) or self.database
+        if "/" in name:
+            raise ValueError("COUCH_URL must have one path part, the name of the main database")
+        return replace(self, couch_url=couch_url, database=name)
+
+    def with_store(self, password: str) -> Self:
+        """The same configuration against the embedded store of this machine."""
+        login = f"{quote(self.admin_name, safe='')}:{quote(password, safe='')}"
+        url = f"http://{login}@127.0.0.1:{self.store_port}/{quote(self.database, safe='')}"
+        return replace(self, couch_url=url, admin_password=password)
+
+    def replace(self, **changes: Any) -> Self:
+        return replace(self, **changes)
+
+    @property
+    def server_url(self) -> str:
+        """CouchDB's address without credentials and path: `http://host:5984`."""
+        parts = urlsplit(self._couch_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
+
+    @property
+    def couch_admin(self) -> tuple[str, str]:
+        """Name and password of the server administrator we act as."""
+        parts = urlsplit(self._couch_url)
+        return unquote(parts.username or ""), unquote(parts.password or "")
+
+    @property
+    def authorization(self) -> str:
+        """The Basic header of the server administrator we act as."""
+        name, password = self.couch_admin
+        return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+    @property
+    def access_index(self) -> Path:
+        return self.data / "access.sqlite"
+
+    def db_name(self, suffix: str) -> str:
+        """The side database of that suffix: `db_name("sentinel")` is `medic-sentinel`."""
+        return f"{self.database}-{suffix}"
+
+    @property
+    def _couch_url(self) -> str:
+        if self.couch_url is None:
+            raise InvalidInput("COUCH_URL is not set")
+        return self.couch_url
+
+
+def whole_number(env: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def one_of(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    text = env.get(name) or default
+    if text not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {text!r}")
+    return text
