@@ -1,0 +1,5 @@
+"""`python -m outpost`."""
+
+from outpost.cli import main
+
+main()

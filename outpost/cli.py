@@ -1,0 +1,138 @@
+"""The `outpost` command: reads the environment and the command line, then starts what was asked for."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from core import __version__
+from core.config import Config
+from core.errors import DomainError
+from core.logging import setup_logging
+from outpost import machine
+from outpost.processes import run_index, run_sentinel, run_store, run_worker
+from outpost.supervisor import serve_api, serve_everything
+
+DESCRIPTION = "An offline-first sync server for community health, on CouchDB or on its own embedded store."
+
+# Command line flag -> environment variable of the same meaning.
+FLAGS: dict[str, tuple[str, str]] = {
+    "--couch-url": (
+        "COUCH_URL",
+        "CouchDB and its main database, http://user:password@host:5984/medic (default: the embedded store)",
+    ),
+    "--admin": (
+        "OUTPOST_ADMIN",
+        "user:password of the embedded store's administrator (default: made once, kept in the data folder)",
+    ),
+    "--host": ("OUTPOST_HOST", "address to listen on (default: 127.0.0.1)"),
+    "--port": ("OUTPOST_PORT", "port of the API (default: 5988)"),
+    "--store-port": ("OUTPOST_STORE_PORT", "port of the embedded store (default: 5984)"),
+    "--data": ("OUTPOST_DATA", "data folder (default: ./data)"),
+    "--database": ("OUTPOST_DATABASE", "main database on the embedded store (default: medic)"),
+    "--workers": ("OUTPOST_WORKERS", "number of API processes (default: one a core, at most 4)"),
+    "--builds-url": ("BUILDS_URL", "where upgrades come from"),
+    "--redis-url": ("REDIS_URL", "shared caches and rate limits of several API machines"),
+    "--log-format": ("OUTPOST_LOG_FORMAT", "text or json (default: text)"),
+    "--log-level": ("OUTPOST_LOG_LEVEL", "debug, info, warning or error (default: info)"),
+}
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 after an orderly stop, 2 with one sentence when it cannot be done as asked."""
+    arguments = parser().parse_args(argv)
+    env = dict(os.environ)
+    for flag, (variable, _) in FLAGS.items():
+        value = getattr(arguments, flag[2:].replace("-", "_"), None)
+        if value is not None:
+            env[variable] = value
+    try:
+        config = Config.from_env(env)
+    except ValueError as error:
+        sys.exit(fail(error))
+    try:
+        sys.exit(asyncio.run(arguments.run(config, arguments)) or 0)
+    except (DomainError, machine.CannotStart) as error:
+        sys.exit(fail(error))
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+def fail(error: Exception) -> int:
+    """Say what is wrong in one sentence on standard error; the exit code 2."""
+    print(f"outpost: {getattr(error, 'message', error)}", file=sys.stderr)
+    return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="outpost", description=DESCRIPTION)
+    top.add_argument("--version", action="version", version=f"outpost {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add(commands, "serve", "run everything on this machine, with the embedded store unless COUCH_URL is set", serve)
+    add(commands, "store", "run the embedded store alone: a CouchDB-compatible server", store)
+    add(commands, "api", "run the API processes and the access indexer against COUCH_URL", api)
+    add(commands, "sentinel", "run the background worker against COUCH_URL", sentinel)
+    add(commands, "index", "run the access indexer alone against COUCH_URL", index)
+    add(commands, "worker", "run one API process alone against COUCH_URL (`outpost api` starts these)", worker)
+    sample = add(commands, "demo", "load a sample district into a running server and say what to try", demo)
+    sample.add_argument("--url", help="address of the running server (default: http://127.0.0.1:<port>)")
+    return top
+
+
+def add(
+    commands: Any,
+    name: str,
+    sentence: str,
+    run: Callable[[Config, argparse.Namespace], Coroutine[Any, Any, int | None]],
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=sentence, description=sentence)
+    for flag, (variable, meaning) in FLAGS.items():
+        command.add_argument(flag, metavar=variable, help=f"{meaning} [{variable}]")
+    command.set_defaults(run=run)
+    return command
+
+
+async def serve(config: Config, arguments: argparse.Namespace) -> int:
+    setup_logging(config, "serve")
+    return await serve_everything(config)
+
+
+async def api(config: Config, arguments: argparse.Namespace) -> int:
+    setup_logging(config, "api")
+    return await serve_api(need_couch_url(config))
+
+
+async def store(config: Config, arguments: argparse.Namespace) -> None:
+    setup_logging(config, "store")
+    await run_store(machine.with_password(config))
+
+
+async def sentinel(config: Config, arguments: argparse.Namespace) -> None:
+    setup_logging(config, "sentinel")
+    await run_sentinel(need_couch_url(config))
+
+
+async def index(config: Config, arguments: argparse.Namespace) -> None:
+    setup_logging(config, "index")
+    await run_index(need_couch_url(config))
+
+
+async def worker(config: Config, arguments: argparse.Namespace) -> None:
+    setup_logging(config, "api")
+    await run_worker(need_couch_url(config))
+
+
+async def demo(config: Config, arguments: argparse.Namespace) -> int:
+    from outpost.demo import load_demo  # the one command that needs an HTTP client of its own
+
+    config = config if config.couch_url else machine.with_password(config, create=False)
+    return await load_demo(arguments.url or f"http://{config.host}:{config.port}", config)
+
+
+def need_couch_url(config: Config) -> Config:
+    """The configuration, which must name a CouchDB or have an embedded store's password in its data folder."""
+    return config if config.couch_url else machine.with_password(config, create=False)

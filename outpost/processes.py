@@ -1,0 +1,76 @@
+"""What each kind of process runs, and how it learns that it should stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from core.config import Config
+
+log = logging.getLogger(__name__)
+
+# Set for a process that the supervisor started: it stops when the supervisor's end of its standard input closes.
+SUPERVISED = "OUTPOST_SUPERVISED"
+
+
+async def run_store(config: Config) -> None:
+    from store.server import StoreConfig, serve
+
+    name, password = config.couch_admin
+    store = StoreConfig(data=config.data / "store", host="127.0.0.1", port=config.store_port, admins={name: password})
+    await until_stopped(lambda stop: serve(store, stop))
+
+
+async def run_worker(config: Config) -> None:
+    from api.server import serve
+
+    await until_stopped(lambda stop: serve(config, stop))
+
+
+async def run_index(config: Config) -> None:
+    from api.access.indexer import run_indexer
+
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    await until_stopped(lambda stop: run_indexer(config, stop))
+
+
+async def run_sentinel(config: Config) -> None:
+    from sentinel.worker import run_worker as run
+
+    await until_stopped(lambda stop: run(config, stop))
+
+
+async def until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run until SIGTERM, SIGINT or, under the supervisor, the supervisor's death."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    watch = asyncio.create_task(watch_supervisor(stop)) if os.environ.get(SUPERVISED) else None
+    try:
+        await run(stop)
+    finally:
+        if watch:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+
+
+async def watch_supervisor(stop: asyncio.Event) -> None:
+    """Set `stop` when standard input ends, which it does when the supervisor is gone, however it went."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        while await reader.read(1024):
+            pass
+        log.warning("the supervisor is gone; stopping")
+        stop.set()
+    finally:
+        transport.close()
