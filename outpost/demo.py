@@ -92,38 +92,38 @@ def check(answer: httpx.Response, step: str) -> Any:
 
 
 def report(url: str, config: Config, contacts: int, users: list[str], replies: list[dict[str, Any]]) -> str:
+    """What was loaded, the replies that wait, and commands to try next."""
     password = district.PASSWORD
     base = url.rstrip("/")
     db = f"{base}/{config.database}"
     loaded = f"{contacts} documents" if contacts else "the documents were there already"
     accounts = ", ".join(users) if users else "the accounts were there already"
-    lines = [
-        "",
-        f"Sample district: {loaded}; users: {accounts}. Their password is {password}: for trying only.",
-        "",
-        "Replies waiting for the SMS gateway:",
-        *(f"  to {reply['to']}: {reply['content']}" for reply in replies),
-        "",
-        "Try next:",
-        "",
-        "  # What the server says of itself",
-        f"  curl {base}/api/v1/monitoring",
-        "",
-        "  # The documents on the phone of asha, a health worker: her part of the district",
-        f"  curl -u asha:{password} {base}/api/v1/replication/get-ids",
-        "",
-        "  # A document of another branch is refused",
-        f"  curl -u asha:{password} {db}/demo-clinic-4",
-        "",
-        "  # Register a patient by SMS, as a gateway posts it, and get the reply to send",
-        f"  curl -u gateway:{password} -H 'Content-Type: application/json' {base}/api/sms \\",
-        f'    -d \'{{"messages":[{{"id":"sms-{int(time.time())}","from":"{district.CHW_PHONE}","content":"P Grace Akinyi"}}]}}\'',
-        "",
-        "  # What the supervisor sees",
-        f"  curl -u sue:{password} {db}/_all_docs?include_docs=true",
-        "",
-        "  # In a browser",
-        f"  {db}/login",
-        "",
-    ]
-    return "\n".join(lines)
+    sms = f"""{{"id":"sms-{int(time.time())}","from":"{district.CHW_PHONE}","content":"P Grace Akinyi"}}"""
+    waiting = "\n".join(f"  to {reply['to']}: {reply['content']}" for reply in replies)
+    return f"""
+Sample district: {loaded}; users: {accounts}. Their password is {password}: for trying only.
+
+Replies waiting for the SMS gateway:
+{waiting or "  none"}
+
+Try next:
+
+  # What the server says of itself
+  curl {base}/api/v1/monitoring
+
+  # The documents on the phone of asha, a health worker: her part of the district
+  curl -u asha:{password} {base}/api/v1/replication/get-ids
+
+  # A document of another branch is refused
+  curl -u asha:{password} {db}/demo-clinic-4
+
+  # Register a patient by SMS, as a gateway posts it, and get the reply to send
+  curl -u gateway:{password} -H 'Content-Type: application/json' {base}/api/sms \\
+    -d '{{"messages":[{sms}]}}'
+
+  # What the supervisor sees
+  curl -u sue:{password} '{db}/_all_docs?include_docs=true'
+
+  # In a browser
+  {db}/login
+"""

@@ -88,7 +88,10 @@ SETTINGS: Doc = {
                     "event_type": "report_accepted",
                     "recipient": "reporting_unit",
                     "message": [
-                        {"locale": "en", "content": "Thank you {{contact.name}}. {{patient_name}} has the ID {{patient_id}}."}
+                        {
+                            "locale": "en",
+                            "content": "Thank you {{contact.name}}. {{patient_name}} has the ID {{patient_id}}.",
+                        }
                     ],
                 }
             ],
@@ -105,13 +108,16 @@ SETTINGS: Doc = {
                     "send_time": "09:00",
                     "recipient": "reporting_unit",
                     "message": [
-                        {"locale": "en", "content": "Please visit {{patient_name}} ({{patient_id}}) today, then send V {{patient_id}}."}
+                        {
+                            "locale": "en",
+                            "content": "Please visit {{patient_name}} ({{patient_id}}) today, then send V {{patient_id}}.",
+                        }
                     ],
                 }
             ],
         }
     ],
-}  # fmt: skip
+}
 
 HOME_VISIT: Doc = {
     "_id": "form:home_visit",
