@@ -110,7 +110,7 @@ SETTINGS: Doc = {
                     "message": [
                         {
                             "locale": "en",
-                            "content": "Please visit {{patient_name}} ({{patient_id}}) today, then send V {{patient_id}}.",
+                            "content": "Please visit {{patient_name}} today, then send V {{patient_id}}.",
                         }
                     ],
                 }

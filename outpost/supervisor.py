@@ -61,6 +61,7 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the others in order
         )
+        log.info("%s runs as process %d", self.name, self.process.pid)
         if self.stopping:
             self.process.terminate()
         return await self.process.wait()

@@ -1,0 +1,99 @@
+"""A whole deployment in processes of its own, as `outpost serve` makes it."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import eventually, free_port, wait_for_http
+
+
+class Deployment:
+    """`outpost serve` on ports and a data folder of its own; on `couch_url` when that names a server."""
+
+    def __init__(self, data: Path, couch_url: str | None = None) -> None:
+        self.data = data
+        self.port, self.store_port = free_port(), free_port()
+        self.database = f"medic-{secrets.token_hex(4)}"
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("COUCH_", "OUTPOST_"))}
+        if couch_url:
+            self.env["COUCH_URL"] = f"{couch_url}/{self.database}"
+            login = re.match(r"https?://([^:]+):([^@]+)@", couch_url)
+            assert login
+            self.admin = (login[1], login[2])
+        else:
+            self.env |= {"OUTPOST_ADMIN": "admin:secret", "OUTPOST_DATABASE": self.database}
+            self.admin = ("admin", "secret")
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.db_url = f"{self.url}/{self.database}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.data / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True)
+        with open(self.data / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "outpost", "serve", "--workers", "2"),
+                    *("--port", str(self.port), "--store-port", str(self.store_port)),
+                    *("--data", str(self.data / "outpost")),
+                ],
+                env=self.env,
+                stdout=log,
+                stderr=log,
+            )
+        wait_for_http(f"{self.url}/api/v1/monitoring", 60)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code; it must come within the 10 seconds promised."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+    def pids(self, name: str) -> list[int]:
+        """The processes of that name that the supervisor has started, in order; the last ones live."""
+        return [int(pid) for pid in re.findall(rf": {re.escape(name)} runs as process (\d+)", self.log)]
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL the living process of that name and wait until the supervisor has started another."""
+        before = self.pids(name)
+        os.kill(before[-1], signal.SIGKILL)
+
+        async def restarted() -> bool:
+            return len(self.pids(name)) > len(before)
+
+        await eventually(restarted, 15)
+
+    def http(self, user: tuple[str, str] | None = None, **options: Any) -> httpx.AsyncClient:
+        """A client as that user, or as the administrator."""
+        return httpx.AsyncClient(base_url=self.url, auth=user or self.admin, timeout=30, **options)
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    couch_url: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Deployment]:
+    """One deployment for the tests of a module: on its own embedded store, or on the CouchDB that COUCH_URL names."""
+    embedded = couch_url == request.getfixturevalue("embedded_store")
+    deployment = Deployment(tmp_path_factory.mktemp("deployment"), None if embedded else couch_url)
+    deployment.start()
+    yield deployment
+    assert deployment.stop() == 0
+    if not embedded:
+        with httpx.Client(base_url=couch_url) as couch:
+            for name in couch.get("/_all_dbs").json():
+                if name == deployment.database or name.startswith(f"{deployment.database}-"):
+                    couch.delete(f"/{name}")
