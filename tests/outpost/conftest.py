@@ -93,7 +93,17 @@ def deployment(
     yield deployment
     assert deployment.stop() == 0
     if not embedded:
-        with httpx.Client(base_url=couch_url) as couch:
-            for name in couch.get("/_all_dbs").json():
-                if name == deployment.database or name.startswith(f"{deployment.database}-"):
-                    couch.delete(f"/{name}")
+        remove(couch_url, deployment.database)
+
+
+def remove(couch_url: str, database: str) -> None:
+    """Delete what a deployment left on a CouchDB that outlives it: its accounts and its databases."""
+    with httpx.Client(base_url=couch_url) as couch:
+        accounts = {"startkey": '"org.couchdb.user:"', "endkey": '"org.couchdb.user:~"'}
+        names = [row["id"] for row in couch.get(f"/{database}/_all_docs", params=accounts).json()["rows"]]
+        rows = couch.post("/_users/_all_docs", json={"keys": names}).json()["rows"]
+        docs = [{"_id": row["id"], "_rev": row["value"]["rev"], "_deleted": True} for row in rows if "error" not in row]
+        couch.post("/_users/_bulk_docs", json={"docs": docs})
+        for name in couch.get("/_all_dbs").json():
+            if name == database or name.startswith(f"{database}-"):
+                couch.delete(f"/{name}")
