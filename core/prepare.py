@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from core.config import Config
@@ -16,7 +15,6 @@ from core.translations import BUILT_IN_ENGLISH
 
 log = logging.getLogger(__name__)
 
-DDOCS = Path(__file__).parent.parent / "ddocs"
 OLDEST_COUCHDB = (3, 0)
 
 # What a fresh deployment begins with (10 PERM §5.2, 40 MSG-7, SEN-4).
@@ -67,13 +65,13 @@ def version_number(version: str) -> tuple[int, ...]:
 async def prepare(couch: Couch, config: Config) -> None:
     """Databases, security objects, design documents, settings and translations; safe to run at every start, by many."""
     await ensure_databases(couch, config)
-    bundle = load_bundle(DDOCS)
+    main = couch.db(config.database)
+    settings = await ensure_settings(main)
+    bundle = load_bundle(legacy=settings.get("client_views") == "legacy")  # DDOC-88
     for role, name in database_names(config).items():
         written = await install(couch.db(name), bundle.get(role, []))
         if written:
             log.info("installed in %s: %s", name, ", ".join(written))
-    main = couch.db(config.database)
-    await ensure_settings(main)
     await ensure_translations(main)
 
 
@@ -86,8 +84,8 @@ def database_names(config: Config) -> dict[str, str]:
     }
 
 
-async def ensure_settings(db: Database) -> None:
-    """Create the settings document, or fill in the built-in permissions it lacks (30 EP-SET-9)."""
+async def ensure_settings(db: Database) -> Settings:
+    """Create the settings document, or fill in the built-in permissions it lacks (30 EP-SET-9); what it is now."""
 
     def fill(doc: Doc | None) -> Doc | None:
         if doc is None:
@@ -96,7 +94,7 @@ async def ensure_settings(db: Database) -> None:
         filled = with_default_permissions(values)
         return None if filled == values else {**doc, "settings": filled}
 
-    await db.update(SETTINGS_ID, fill)
+    return Settings.from_doc(await db.update(SETTINGS_ID, fill) or await db.get(SETTINGS_ID))
 
 
 async def ensure_translations(db: Database) -> None:
