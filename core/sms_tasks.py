@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -44,7 +44,7 @@ def set_state(task: Task, state: str, *, now: datetime, details: Any = None, gat
 
     The stored gateway reference stays when none is given (TSK-2).
     """
-    history = history_of(task)
+    history = objects(task.get("state_history"))
     last = history[-1] if history else {}
     repeated = task.get("state") == state == last.get("state")
     same_details = details is None or details == task.get("state_details")
@@ -67,7 +67,7 @@ def report_state(task: Task, state: str, *, now: datetime, details: Any = None, 
     """Apply what a gateway reports; a late report of an earlier state is only recorded, once (TSK-3)."""
     if not moves_back(task.get("state"), state):
         return set_state(task, state, now=now, details=details, gateway_ref=gateway_ref)
-    history = history_of(task)
+    history = objects(task.get("state_history"))
     if any(entry.get("state") == state and entry.get("state_details") == details for entry in history):
         return False
     history.append(history_entry(state, details, now))
@@ -77,11 +77,6 @@ def report_state(task: Task, state: str, *, now: datetime, details: Any = None, 
 
 def moves_back(current: Any, reported: str) -> bool:
     return current in SETTLED and GATEWAY_ORDER.get(reported, 0) < GATEWAY_ORDER[current]
-
-
-def history_of(task: Task) -> list[Doc]:
-    history = task.get("state_history")
-    return [each for each in history if isinstance(each, dict)] if isinstance(history, list) else []
 
 
 def history_entry(state: str, details: Any, now: datetime) -> Doc:
@@ -101,14 +96,19 @@ def group(state: Any) -> str:
     return GROUPS.get(state, "due") if isinstance(state, str) else "due"
 
 
-def tasks_of(doc: Mapping[str, Any]) -> Iterator[Task]:
+def tasks_to_send(doc: Mapping[str, Any]) -> list[Task]:
+    """The tasks of a document that are to be sent now, not at a date of their own."""
+    return objects(doc.get("tasks"))
+
+
+def tasks_of(doc: Mapping[str, Any]) -> list[Task]:
     """Every task of a document, those to send now first."""
-    for name in ("tasks", "scheduled_tasks"):
-        tasks = doc.get(name)
-        if isinstance(tasks, list):
-            yield from (task for task in tasks if isinstance(task, dict))
+    return tasks_to_send(doc) + objects(doc.get("scheduled_tasks"))
 
 
 def messages_of(task: Mapping[str, Any]) -> list[Doc]:
-    messages = task.get("messages")
-    return [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+    return objects(task.get("messages"))
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
