@@ -64,7 +64,7 @@ def version_number(version: str) -> tuple[int, ...]:
 
 async def prepare(couch: Couch, config: Config) -> None:
     """Databases, security objects, design documents, settings and translations; safe to run at every start, by many."""
-    await ensure_databases(couch, config)
+    await ensure_databases(config)
     main = couch.db(config.database)
     settings = await ensure_settings(main)
     bundle = load_bundle(legacy=settings.get("client_views") == "legacy")  # DDOC-88
