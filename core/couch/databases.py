@@ -54,7 +54,7 @@ async def ensure_database(
     """Create the database and give it the wanted security object if its own is empty, or the one it must not have."""
     db = await server.create(name, exists_ok=True)
     security = await db.security()
-    if normalized(security) in (NOBODY_NAMED, unless):
+    if normalized(dict(security.items())) in (NOBODY_NAMED, unless):
         for member, value in wanted.items():
             security[member] = value
         await security.save()
