@@ -1,0 +1,191 @@
+/* What CouchDB gives to the functions of a design document, and the few calls by which the store runs them.
+   Evaluated once in each realm; its value is the function that the store calls. Every answer is a JSON text. */
+(function (global) {
+  "use strict";
+  var evaluate = eval; // called by this name it runs in the global scope, outside strict mode
+  var stringify = JSON.stringify, parse = JSON.parse, freeze = Object.freeze;
+  var rows = [], logs = [], maps = [], fun = null, ddoc = {}, modules = Object.create(null);
+
+  function log(message) {
+    if (logs.length < 100) {
+      logs.push(typeof message === "string" ? message : String(stringify(message)));
+    }
+  }
+
+  function compile(source) {
+    var attempts = ["(" + source + "\n)", "(" + source.replace(/[;\s]+$/, "") + "\n)", source];
+    var failure;
+    for (var i = 0; i < attempts.length; i++) {
+      try {
+        var value = evaluate(attempts[i]);
+        if (typeof value === "function") { return value; }
+        failure = failure || "Expression does not eval to a function. (" + source + ")";
+      } catch (error) {
+        failure = failure || String(error);
+      }
+    }
+    throw { compilation_error: failure };
+  }
+
+  function resolve(name, from) {
+    var parts = name.split("/");
+    var relative = parts[0] === "." || parts[0] === "..";
+    var path = relative && from ? from.path.slice(0, -1) : [];
+    parts.forEach(function (part) {
+      if (part === "..") {
+        if (!path.length) {
+          throw { error: "invalid_require_path", reason: 'Object has no parent ' + stringify(name) };
+        }
+        path.pop();
+      } else if (part !== "." && part !== "") {
+        path.push(part);
+      }
+    });
+    var found = ddoc;
+    path.forEach(function (part) {
+      if (found === null || typeof found !== "object" || !Object.prototype.hasOwnProperty.call(found, part)) {
+        throw { error: "invalid_require_path", reason: 'Object has no property "' + part + '". ' + stringify(name) };
+      }
+      found = found[part];
+    });
+    if (typeof found !== "string") {
+      throw { error: "invalid_require_path", reason: "Must require a JavaScript string, not: " + typeof found };
+    }
+    return { id: path.join("/"), path: path, source: found };
+  }
+
+  function requireFrom(parent) {
+    return function require(name) {
+      var found = resolve(String(name), parent);
+      var module = modules[found.id];
+      if (!module) {
+        module = modules[found.id] = { id: found.id, exports: {}, path: found.path };
+        try {
+          evaluate("(function (module, exports, require) {" + found.source + "\n})")
+            .call(global, module, module.exports, requireFrom(module));
+        } catch (error) {
+          delete modules[found.id];
+          throw { error: "compilation_error",
+                  reason: "Module require('" + name + "') raised error " + describe(error) };
+        }
+      }
+      return module.exports;
+    };
+  }
+
+  function describe(error) {
+    if (error && typeof error === "object" && !(error instanceof Error)) { return String(stringify(error)); }
+    return String(error);
+  }
+
+  // Out of memory: the engine may have been unable to make even the error, and then throws null.
+  function isLimit(error) {
+    return error === null || (error instanceof Error && error.name === "InternalError");
+  }
+
+  function freezeAll(value) {
+    if (value !== null && typeof value === "object") {
+      freeze(value);
+      for (var name in value) { freezeAll(value[name]); }
+    }
+    return value;
+  }
+
+  function runMap(index, doc) {
+    rows = [];
+    try {
+      maps[index](doc);
+      return rows;
+    } catch (error) {
+      if (isLimit(error)) { throw error; }
+      log("function raised exception (" + describe(error) + ") with doc._id " + doc._id);
+      return [];
+    }
+  }
+
+  function answer(value) {
+    var text = stringify([value, logs]);
+    logs = [];
+    return text;
+  }
+
+  function mapped(results, id) {
+    try {
+      return answer(results);
+    } catch (_) {
+      return answer(results.map(function (emitted) { // one view emitted what JSON cannot hold
+        try {
+          stringify(emitted);
+          return emitted;
+        } catch (error) {
+          log("function raised exception (" + describe(error) + ") with doc._id " + id);
+          return [];
+        }
+      }));
+    }
+  }
+
+  var calls = {
+    compileMaps: function (sources, lib) {
+      ddoc = { views: { lib: parse(lib) } };
+      maps = parse(sources).map(compile);
+      return answer(null);
+    },
+    compile: function (source, ddocJson) {
+      ddoc = parse(ddocJson);
+      fun = compile(source);
+      return answer(null);
+    },
+    map: function (docJson) {
+      var doc = freezeAll(parse(docJson));
+      var results = [];
+      for (var i = 0; i < maps.length; i++) { results.push(runMap(i, doc)); }
+      return mapped(results, doc._id);
+    },
+    mapOne: function (docJson, index) {
+      var doc = freezeAll(parse(docJson));
+      return mapped([runMap(index, doc)], doc._id);
+    },
+    reduce: function (keys, values, rereduce) {
+      var result;
+      try {
+        result = fun(parse(keys), parse(values), rereduce);
+        return answer(result === undefined ? null : result);
+      } catch (error) {
+        if (isLimit(error)) { throw error; }
+        log("function raised exception (" + describe(error) + ") while reducing");
+        return answer(null);
+      }
+    },
+    validate: function (newDoc, oldDoc, userCtx, secObj) {
+      fun.call(ddoc, parse(newDoc), parse(oldDoc), parse(userCtx), parse(secObj));
+      return answer(null);
+    },
+    filter: function (doc, req) {
+      return answer(Boolean(fun.call(ddoc, parse(doc), parse(req))));
+    },
+  };
+
+  global.emit = function emit(key, value) { rows.push([key, value]); };
+  global.log = log;
+  global.sum = function sum(values) {
+    var total = 0;
+    for (var i = 0; i < values.length; i++) { total += values[i]; }
+    return total;
+  };
+  global.isArray = Array.isArray;
+  global.toJSON = stringify;
+  global.require = requireFrom(null);
+
+  return function call(name, a, b, c, d) {
+    try {
+      return calls[name](a, b, c, d);
+    } catch (error) {
+      if (isLimit(error)) { throw error; }
+      var kind = error instanceof Error ? error.name : null;
+      var thrown = kind === null ? error : { error: kind, reason: error.message };
+      logs = [];
+      return stringify({ thrown: thrown === undefined ? null : thrown });
+    }
+  };
+})(globalThis);

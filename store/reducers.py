@@ -1,0 +1,196 @@
+"""CouchDB's built-in reduce functions, each as a fold of rows into a partial result and a merge of partial results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from store.errors import StoreError
+
+BUILT_IN = ("_sum", "_count", "_stats", "_approx_count_distinct")
+
+
+class Reducer(Protocol):
+    """A reduction whose partial results are JSON texts that can be kept and merged."""
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        """The result for some rows; keys and values are JSON texts."""
+        ...
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        """The result for rows of which each partial is the result of some."""
+        ...
+
+
+class InvalidValue(StoreError):
+    """500 `invalid_value`: a built-in reduce function met a value that it cannot take."""
+
+    slug = "invalid_value"
+
+
+class Count:
+    """`_count`: the number of rows."""
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        return b"%d" % len(values)
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        return b"%d" % sum(map(int, partials))
+
+
+class Sum:
+    """`_sum`: numbers are added; arrays and objects member by member."""
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        return self.rereduce(values)
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        total: Any = 0
+        for value in map(orjson.loads, partials):
+            if isinstance(value, dict) and value.get("error") == "builtin_reduce_error":
+                return orjson.dumps(value)
+            try:
+                total = _added(total, value)
+            except _NotSummable as error:
+                return orjson.dumps(
+                    {
+                        "error": "builtin_reduce_error",
+                        "reason": "The `_sum` function requires that map values be numbers, arrays, or objects."
+                        f" Objects cannot be mixed with other data structures. Not summable: {error}",
+                    }
+                )
+        return number_json(total)
+
+
+class Stats:
+    """`_stats`: sum, count, min, max and sum of squares of numbers, arrays of numbers or earlier statistics."""
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        return _merged([_statistics(orjson.loads(value)) for value in values])
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        return _merged([orjson.loads(partial) for partial in partials])
+
+
+class CountDistinct:
+    """`_approx_count_distinct`: the number of distinct keys, counted exactly.
+
+    A partial result is the count alone, so only partials of disjoint sets of keys may be merged.
+    """
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        return b"%d" % len(set(keys))
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        return b"%d" % sum(map(int, partials))
+
+
+def built_in(name: str) -> Reducer:
+    """The reducer of that name; InvalidValue (a 500, as in CouchDB) when there is none."""
+    if name == "_count":
+        return Count()
+    if name == "_sum":
+        return Sum()
+    if name == "_stats":
+        return Stats()
+    if name == "_approx_count_distinct":
+        return CountDistinct()
+    raise InvalidValue(f"`{name}` is not a supported reduce function.", slug="invalid_builtin_reduce")
+
+
+def number_json(value: Any) -> bytes:
+    """JSON text in which whole numbers have no fraction, as JavaScript writes them."""
+    return orjson.dumps(_whole(value))
+
+
+def stats_json(total: float, count: int, smallest: float, largest: float, sum_of_squares: float) -> bytes:
+    """The value of a `_stats` row."""
+    return number_json({"sum": total, "count": count, "min": smallest, "max": largest, "sumsqr": sum_of_squares})
+
+
+class _NotSummable(Exception):
+    pass
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**63 else value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else float(value)
+    if isinstance(value, list):
+        return [_whole(member) for member in value]
+    if isinstance(value, dict):
+        return {name: _whole(member) for name, member in value.items()}
+    return value
+
+
+def _added(total: Any, value: Any) -> Any:
+    if _is_number(total) and _is_number(value):
+        return total + value
+    if isinstance(total, dict) or isinstance(value, dict):
+        left = {} if total == 0 and not isinstance(total, dict) else total
+        if not (isinstance(left, dict) and isinstance(value, dict)):
+            raise _NotSummable(orjson.dumps(value).decode())
+        merged = dict(left)
+        for name, member in value.items():
+            merged[name] = _added(merged.get(name, 0), member)
+        return merged
+    if isinstance(total, list) or isinstance(value, list):
+        left, right = _as_list(total), _as_list(value)
+        if len(left) < len(right):
+            left, right = right, left
+        return [_added(member, right[at]) if at < len(right) else member for at, member in enumerate(left)]
+    raise _NotSummable(orjson.dumps(value).decode())
+
+
+def _as_list(value: Any) -> list[Any]:
+    members = value if isinstance(value, list) else [value]
+    for member in members:
+        if not (_is_number(member) or isinstance(member, list)):
+            raise _NotSummable(orjson.dumps(value).decode())
+    return members
+
+
+_STATS_MEMBERS = ("sum", "count", "min", "max", "sumsqr")
+
+
+def _statistics(value: Any) -> Any:
+    if _is_number(value):
+        return {"sum": value, "count": 1, "min": value, "max": value, "sumsqr": value * value}
+    if isinstance(value, list):
+        return [_statistics(member) for member in value]
+    if isinstance(value, dict) and all(_is_number(value.get(member)) for member in _STATS_MEMBERS):
+        return {member: value[member] for member in _STATS_MEMBERS}
+    raise InvalidValue(
+        "The _stats function requires that map values be numbers, arrays of numbers or statistics"
+        f" {{sum, count, min, max, sumsqr}}, not '{orjson.dumps(value).decode()}'"
+    )
+
+
+def _merged(parts: Sequence[Any]) -> bytes:
+    if not parts:
+        return stats_json(0, 0, 0, 0, 0)
+    merged = parts[0]
+    for part in parts[1:]:
+        merged = _merged_pair(merged, part)
+    return number_json(merged)
+
+
+def _merged_pair(left: Any, right: Any) -> Any:
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return [_merged_pair(a, b) for a, b in zip(left, right, strict=True)]
+    if isinstance(left, list) or isinstance(right, list):
+        raise InvalidValue("The _stats function requires that arrays of numbers have the same length")
+    return {
+        "sum": left["sum"] + right["sum"],
+        "count": left["count"] + right["count"],
+        "min": min(left["min"], right["min"]),
+        "max": max(left["max"], right["max"]),
+        "sumsqr": left["sumsqr"] + right["sumsqr"],
+    }

@@ -1,0 +1,77 @@
+"""What a design document's views compute, and the signature that names their index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from store.collation import TABLE_DIGEST
+from store.errors import BadRequest, NotFound
+from store.javascript import MapProgram
+
+INDEX_FORMAT = 1  # raise it when the layout of an index file changes: every index is then built anew
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a group: which map gives its rows, and its reduce function's source, if any."""
+
+    map_index: int
+    reduce: str | None
+
+
+@dataclass(frozen=True)
+class ViewGroup:
+    """The views of a design document, which share one index file. Views with equal maps share their rows."""
+
+    signature: str
+    views: Mapping[str, View]
+    program: MapProgram
+    include_design: bool
+    local_seq: bool
+
+    def view(self, name: str) -> View:
+        if name not in self.views:
+            raise NotFound("missing_named_view")
+        return self.views[name]
+
+
+def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
+    """Read the `views` of a design document; the signature is of content only, not of the document's id or rev."""
+    language = ddoc.get("language", "javascript")
+    if language != "javascript":
+        raise BadRequest(f"{language}", slug="unknown_query_language")
+    definitions = ddoc.get("views")
+    if not isinstance(definitions, Mapping):
+        raise NotFound("missing_named_view")
+    lib = orjson.dumps(definitions.get("lib") or {}, option=orjson.OPT_SORT_KEYS)
+    functions = {
+        name: (definition["map"], definition.get("reduce"))
+        for name, definition in definitions.items()
+        if name != "lib" and isinstance(definition, Mapping) and isinstance(definition.get("map"), str)
+    }
+    sources = sorted({source for source, _ in functions.values()})
+    options = ddoc.get("options")
+    options = options if isinstance(options, Mapping) else {}
+    reduces = {name: reduce.strip() for name, (_, reduce) in functions.items() if isinstance(reduce, str) and reduce}
+    content = {
+        "format": INDEX_FORMAT,
+        "collation": TABLE_DIGEST,
+        "language": language,
+        "lib": lib.decode(),
+        "maps": sources,
+        "reduces": sorted({(sources.index(functions[name][0]), reduce) for name, reduce in reduces.items()}),
+        "options": {str(name): value for name, value in options.items()},
+    }
+    names = {source: name for name, (source, _) in functions.items()}
+    return ViewGroup(
+        signature=hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32],
+        views={name: View(sources.index(source), reduces.get(name)) for name, (source, _) in functions.items()},
+        program=MapProgram(tuple((names[source], source) for source in sources), lib),
+        include_design=options.get("include_design") is True,
+        local_seq=options.get("local_seq") is True,
+    )

@@ -1,0 +1,281 @@
+"""All views of one database: finds the index of a design document's views, brings it up to date, reads from it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from store.errors import CompilationError
+from store.javascript import JavaScriptPool
+from store.source import DocSource
+from store.view_group import ViewGroup, view_group
+from store.view_index import Stopped, ViewIndex
+from store.view_query import ViewParams
+from store.view_read import Head, ReadDocs, read_reductions, read_rows, reducer_of
+
+Result = TypeVar("Result")
+
+
+class ViewResult:
+    """The answer of one query, read while it is written out.
+
+    `total_rows` and `offset` are None for a reduction, `update_seq` unless it was asked for. Read `pages` to the end or
+    close the result: until then it holds a connection.
+    """
+
+    def __init__(self, head: Head, update_seq: int | None, pieces: Any, first: bytes | None) -> None:
+        self.total_rows = head.total_rows
+        self.offset = head.offset
+        self.update_seq = update_seq
+        self._pieces = pieces
+        self._first = first
+
+    async def pages(self) -> AsyncIterator[bytes]:
+        """Pieces of some hundred rows: JSON objects joined by commas, no comma between two pieces."""
+        try:
+            piece = self._first
+            while piece is not None:
+                yield piece
+                piece = await asyncio.to_thread(next, self._pieces, None)
+        finally:
+            self.close()
+
+    async def body(self, update_seq: str | None = None) -> AsyncIterator[bytes]:
+        """The whole JSON answer; `update_seq` is the text to show for it, when it was asked for."""
+        members = []
+        if self.total_rows is not None:
+            members.append(b'"total_rows":%d,"offset":%d' % (self.total_rows, self.offset or 0))
+        if self.update_seq is not None:
+            shown = self.update_seq if update_seq is None else update_seq
+            members.append(b'"update_seq":"%b"' % str(shown).encode())
+        yield b"{" + b",".join([*members, b'"rows":[\r\n'])
+        separator = b""
+        async for page in self.pages():
+            yield separator + page
+            separator = b",\r\n"
+        yield b"\r\n]}\n"
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._pieces.close()
+
+
+class Views:
+    """The view indexes of one database, in files of a folder of their own."""
+
+    def __init__(
+        self, source: DocSource, folder: Path, javascript: JavaScriptPool, read_docs: ReadDocs | None = None
+    ) -> None:
+        """`read_docs` reads the documents of `include_docs`; without it conflicts and attachments are left out."""
+        self._source = source
+        self._folder = folder
+        self._javascript = javascript
+        self._read_docs = read_docs or (lambda ids, params: source.docs_by_id(ids))
+        self._indexes: dict[str, _Kept] = {}
+        self._groups: dict[tuple[Any, Any], ViewGroup] = {}
+
+    async def query(self, ddoc: Mapping[str, Any], view: str, params: ViewParams) -> ViewResult:
+        """Read a view. NotFound for an unknown one, QueryParseError for options that do not fit it."""
+        group = self._group(ddoc)
+        definition = group.view(view)
+        params = params.checked(definition.reduce is not None)
+        params.ranges()  # refuses an impossible range before anything is built
+        kept = self._kept(group, str(ddoc.get("_id", "")))
+        if params.update == "true":
+            await kept.refresh()
+        if params.update == "lazy":
+            kept.refresh_later()
+        index = kept.index
+
+        def open_result() -> tuple[Head, int, Any, bytes | None]:
+            pieces = self._read(index, group, view, params)
+            head, seq = next(pieces)
+            return head, seq, pieces, next(pieces, None)
+
+        head, seq, pieces, first = await asyncio.to_thread(open_result)
+        return ViewResult(head, seq if params.update_seq else None, pieces, first)
+
+    async def info(self, ddoc: Mapping[str, Any]) -> dict[str, Any]:
+        """The `view_index` member of CouchDB's `_design/x/_info`."""
+        group = self._group(ddoc)
+        kept = self._kept(group, str(ddoc.get("_id", "")))
+        size = kept.index.size_bytes()
+        return {
+            "signature": group.signature,
+            "language": "javascript",
+            "sizes": {"file": size, "external": size, "active": size},
+            "updater_running": kept.running,
+            "compact_running": False,
+            "waiting_commit": False,
+            "waiting_clients": kept.waiting,
+            "update_seq": max(kept.index.seq, 0),
+            "purge_seq": 0,
+            "updates_pending": {
+                "minimum": max(self._source.update_seq() - max(kept.index.seq, 0), 0),
+                "preferred": max(self._source.update_seq() - max(kept.index.seq, 0), 0),
+                "total": max(self._source.update_seq() - max(kept.index.seq, 0), 0),
+            },
+        }
+
+    async def check(self, ddoc: Mapping[str, Any]) -> None:
+        """CompilationError when a map or reduce function of a design document does not compile."""
+        for name, definition in (ddoc.get("views") or {}).items():
+            if name == "lib" or not isinstance(definition, Mapping):
+                continue
+            for kind in ("map", "reduce"):
+                source = definition.get(kind)
+                if not isinstance(source, str) or (kind == "reduce" and source.startswith("_")):
+                    continue
+                try:
+                    await self._javascript.engine(source).check(source)
+                except CompilationError as error:
+                    raise CompilationError(
+                        f"Compilation of the {kind} function in the '{name}' view failed: {error.reason}"
+                    ) from None
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The running index builds, as CouchDB's `_active_tasks` lists them; `database` is the caller's to add."""
+        return [kept.task() for kept in self._indexes.values() if kept.running]
+
+    async def cleanup(self, ddocs: Iterable[Mapping[str, Any]]) -> None:
+        """Delete the indexes that belong to none of these design documents."""
+        wanted = {self._group(ddoc).signature for ddoc in ddocs if isinstance(ddoc.get("views"), Mapping)}
+        for signature in [signature for signature in self._indexes if signature not in wanted]:
+            kept = self._indexes.pop(signature)
+            await kept.close()
+        await asyncio.to_thread(self._remove_files, wanted)
+
+    async def close(self) -> None:
+        """Stop building and close all files."""
+        await asyncio.gather(*(kept.close() for kept in self._indexes.values()))
+        self._indexes.clear()
+
+    def _remove_files(self, wanted: set[str]) -> None:
+        if self._folder.exists():
+            for path in self._folder.glob("*.view*"):
+                if path.name.split(".")[0] not in wanted:
+                    path.unlink(missing_ok=True)
+
+    def _group(self, ddoc: Mapping[str, Any]) -> ViewGroup:
+        version = (ddoc.get("_id"), ddoc.get("_rev"))
+        if None in version:
+            return view_group(ddoc)
+        group = self._groups.get(version)
+        if group is None:
+            if len(self._groups) > 200:
+                self._groups.clear()
+            group = self._groups[version] = view_group(ddoc)
+        return group
+
+    def _kept(self, group: ViewGroup, ddoc_id: str) -> _Kept:
+        kept = self._indexes.get(group.signature)
+        if kept is None:
+            engine = self._javascript.engine(group.signature)
+            index = ViewIndex(self._folder, group, self._source, engine)
+            kept = self._indexes[group.signature] = _Kept(index, self._source)
+        kept.ddoc_id = ddoc_id
+        return kept
+
+    def _read(self, index: ViewIndex, group: ViewGroup, view: str, params: ViewParams) -> Any:
+        """(Head, seq), then pieces of rows. An index never built has no rows."""
+        definition = group.view(view)
+        if index.seq < 0:
+            yield (Head(None, None) if params.reduce else Head(0, 0)), 0
+            return
+        with index.reader() as connection:
+            seq = connection.execute("SELECT seq FROM state").fetchone()[0]
+            if params.reduce:
+                reducer = reducer_of(definition, group.program.lib, self._javascript.engine(group.signature))
+                pieces = read_reductions(connection, definition, params, reducer)
+            else:
+                pieces = read_rows(connection, definition, params, self._read_docs)
+            yield next(pieces), seq
+            yield from pieces
+
+
+class _Kept:
+    """An index in use, with the one update of it that may be running."""
+
+    def __init__(self, index: ViewIndex, source: DocSource) -> None:
+        self.index = index
+        self.ddoc_id = ""
+        self.waiting = 0
+        self._source = source
+        self._update: asyncio.Future[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._update is not None and not self._update.done()
+
+    async def refresh(self) -> None:
+        """Wait until the index has what its database had when this was called."""
+        target = self._source.update_seq()
+        while self.index.seq < target:
+            self.waiting += 1
+            try:
+                await asyncio.shield(self.refresh_later())
+            finally:
+                self.waiting -= 1
+
+    def refresh_later(self) -> asyncio.Future[None]:
+        """Start an update unless one is running; the future of the running one."""
+        if self._update is None or self._update.done():
+            self._update = _in_own_thread(self.index.update)
+            self._update.add_done_callback(_retrieve)
+        return self._update
+
+    def task(self) -> dict[str, Any]:
+        done, total = self.index.changes_done, max(self.index.total_changes, 1)
+        return {
+            "type": "indexer",
+            "node": "nonode@nohost",
+            "pid": "<0.1.0>",
+            "design_document": self.ddoc_id,
+            "changes_done": done,
+            "total_changes": self.index.total_changes,
+            "progress": min(done * 100 // total, 100),
+            "started_on": int(self.index.started_s),
+            "updated_on": int(self.index.updated_s),
+        }
+
+    async def close(self) -> None:
+        self.index.stop()
+        if self._update is not None:
+            try:
+                await self._update
+            except Stopped:
+                pass
+
+
+def _in_own_thread(work: Callable[[], None]) -> asyncio.Future[None]:
+    """Run something long without taking a thread from those that answer requests."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            work()
+        except BaseException as raised:
+            error = raised
+        loop.call_soon_threadsafe(finish, error)
+
+    threading.Thread(target=run, name="view-index", daemon=True).start()
+    return future
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """An error of an update that nobody waits for was logged where it happened."""
+    if not future.cancelled():
+        future.exception()
