@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from core.config import Config
@@ -68,8 +69,9 @@ async def prepare(couch: Couch, config: Config) -> None:
     main = couch.db(config.database)
     settings = await ensure_settings(main)
     bundle = load_bundle(legacy=settings.get("client_views") == "legacy")  # DDOC-88
+    deploy_info = {"user": config.couch_admin[0], "timestamp": datetime.now(UTC).isoformat()}  # DDOC-2
     for role, name in database_names(config).items():
-        written = await install(couch.db(name), bundle.get(role, []))
+        written = await install(couch.db(name), bundle.get(role, []), deploy_info=deploy_info)
         if written:
             log.info("installed in %s: %s", name, ", ".join(written))
     await ensure_translations(main)
