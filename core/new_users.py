@@ -1,0 +1,199 @@
+"""Making user accounts, with the place and the contact they may bring (30 §9.3)."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import gather
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from core.contacts import NEW_PERSON, NEW_PLACE, found_place, read_person, reference, referenced_id, save, undo
+from core.couch.client import Database, Doc, Row
+from core.documents import ContactTypes, lineage_ids
+from core.errors import Conflict, DomainError, InvalidInput, NotFound
+from core.places import NewPlace, documents, read_place, references
+from core.settings import Settings
+from core.user_fields import InvalidUser, check_new_user, profile_of, roles_of
+from core.users import check_within, user_id, users_db
+
+log = logging.getLogger(__name__)
+
+TAKEN = "Document update conflict."
+ABANDONED_AFTER_MS = 120_000
+
+
+async def create_user(db: Database, settings: Settings, body: Any, *, now_ms: int) -> tuple[Doc, list[Row]]:
+    """Make an account, its profile, and the place and contact it may come with (EP-USR-20..30).
+
+    The answer `{"contact", "user-settings", "user"}`, each `{id, rev}`, and the rows written to the main database.
+    Everything is checked before the first write and undone when a later write fails. InvalidUser, InvalidInput,
+    NotFound for a place or person, Conflict for a name that is taken.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInput("User must be an object.")
+    types = settings.contact_types
+    roles = roles_of(body, settings)
+    check_new_user(body, roles, settings)
+    name = body["username"]
+    place = read_user_place(types, body, now_ms)
+    contact = read_user_contact(types, body.get("contact"), now_ms)
+    await ensure_free(db, name, now_ms)
+    found = await db.get_many(needed_ids(place, contact))
+    docs, place_doc = place_documents(types, place, found)
+    person, is_new = user_contact(types, contact, place_doc, found, now_ms)
+    if person is not None and is_new:
+        if docs:
+            docs[-1]["contact"] = reference(person)
+        docs.append(person)
+    account: Doc = {"_id": user_id(name), "name": name, "roles": roles}
+    account |= {"facility_id": place_doc["_id"]} if place_doc else {}
+    account |= {"contact_id": person["_id"]} if person else {}
+    account |= {"known": body["known"]} if body.get("known") is not None else {}
+    profile = {**account, "type": "user-settings", **profile_of(body)}
+    rows, rev = await write_user(
+        db, {**account, "type": "user", "password": body["password"]}, [*docs, profile], now_ms
+    )
+    answer: Doc = {"user-settings": written(rows[0]), "user": {"id": account["_id"], "rev": rev}}
+    if person is not None:
+        revs = {row["id"]: row["rev"] for row in rows}
+        answer["contact"] = {"id": person["_id"], "rev": revs.get(person["_id"]) or person["_rev"]}
+    return answer, rows
+
+
+def read_user_place(types: ContactTypes, body: Doc, now_ms: int) -> NewPlace | str | None:
+    """The user's place: an id or a new place, whose contact will be the user's own if one is given (EP-USR-28)."""
+    place = body.get("place")
+    if not place:
+        return None
+    if not isinstance(place, str | dict):
+        raise InvalidInput(NEW_PLACE)
+    place_id = referenced_id(place)
+    if place_id is not None or not isinstance(place, dict):
+        return place_id
+    return read_place(types, {**place, "contact": None} if body.get("contact") else place, now_ms)
+
+
+def read_user_contact(types: ContactTypes, contact: Any, now_ms: int) -> Doc | str | None:
+    """The user's contact: an id or the members of a person, checked unless its `_id` may name one that exists."""
+    if not contact:
+        return None
+    if isinstance(contact, str):
+        return contact
+    if not isinstance(contact, dict) or "_rev" in contact:
+        raise InvalidInput(NEW_PERSON)
+    if contact.get("_id") is None:
+        read_person(types, contact, now_ms)
+    return contact
+
+
+def needed_ids(place: NewPlace | str | None, contact: Doc | str | None) -> Iterable[str]:
+    """The ids of all documents a new user refers to."""
+    if isinstance(place, NewPlace):
+        yield from references(place)
+    elif place is not None:
+        yield place
+    if isinstance(contact, str):
+        yield contact
+    elif contact is not None:
+        ids = (contact.get("_id"), referenced_id(contact.get("parent")))
+        yield from (each for each in ids if isinstance(each, str))
+
+
+def place_documents(
+    types: ContactTypes, place: NewPlace | str | None, found: dict[str, Doc]
+) -> tuple[list[Doc], Doc | None]:
+    """The place documents to write, the user's place last, and the user's place."""
+    if place is None:
+        return [], None
+    if isinstance(place, str):
+        return [], found_place(types, found, place)
+    docs = documents(types, place, found)
+    return docs, docs[-1]
+
+
+def user_contact(
+    types: ContactTypes, contact: Doc | str | None, place: Doc | None, found: dict[str, Doc], now_ms: int
+) -> tuple[Doc | None, bool]:
+    """The user's contact and whether it is new: an existing person within the place, or one made there (EP-USR-29)."""
+    if contact is None:
+        return None, False
+    existing = found.get(contact if isinstance(contact, str) else contact.get("_id") or "")
+    if existing is not None:
+        if not types.is_person(existing):
+            raise InvalidUser("Wrong type, contact is not a person.", "contact.type.wrong")
+        check_within(lineage_ids(existing.get("parent")), [place["_id"]] if place else [])
+        return existing, False
+    if isinstance(contact, str):
+        raise NotFound("Failed to find person.")
+    person = read_person(types, contact, now_ms)
+    if contact.get("parent"):
+        parent_id = referenced_id(contact["parent"])
+        if parent_id is None:
+            raise InvalidInput('Property "contact.parent" must be the id of an existing place.')
+        parent = place if place is not None and parent_id == place["_id"] else found_place(types, found, parent_id)
+        check_within([parent_id, *lineage_ids(parent.get("parent"))], [place["_id"]] if place else [])
+        person["parent"] = reference(parent)
+    elif place is not None:
+        person["parent"] = reference(place)
+    return person, True
+
+
+async def ensure_free(db: Database, name: str, now_ms: int) -> None:
+    """Conflict when the name has an account or a profile, even a deleted user's (EP-USR-26).
+
+    What a creation left behind that was cut off before its account existed is removed.
+    """
+    account, profile = await gather(users_db(db).find(user_id(name)), db.find(user_id(name)))
+    if account is None and profile is None:
+        return
+    note = await db.get_local(note_name(name)) if account is None else None
+    abandoned = note is not None and note["started_ms"] + ABANDONED_AFTER_MS < now_ms
+    if not abandoned or profile is None or not profile["_rev"].startswith("1-"):
+        raise Conflict(TAKEN)
+    rows = await db.all_docs(note["doc_ids"]) if note else []
+    untouched = [{"id": row["id"], "rev": row["value"]["rev"]} for row in rows if is_untouched(row)]
+    log.warning("removing what an interrupted creation of the user %s left: %s", name, [row["id"] for row in untouched])
+    await undo(db, untouched, {})
+
+
+def is_untouched(row: Row) -> bool:
+    value = row.get("value") or {}
+    return not value.get("deleted") and str(value.get("rev")).startswith("1-")
+
+
+def note_name(name: str) -> str:
+    return f"creating-user-{name}"
+
+
+async def write_user(db: Database, account: Doc, docs: list[Doc], now_ms: int) -> tuple[list[Row], str]:
+    """Write the main database's documents, then the account: the rows, the profile's first, and the account's rev.
+
+    The account comes last because it lets the user in. A note says what was under way, should we be stopped between.
+    """
+    note: Doc = {"doc_ids": [doc["_id"] for doc in docs], "started_ms": now_ms}
+    await db.update(f"_local/{note_name(account['name'])}", lambda old: {**(old or {}), **note})
+    rows = await save(db, docs, first=account["_id"])
+    try:
+        rev = await users_db(db).put(account)
+    except DomainError as error:
+        await undo(db, rows, {})
+        if error.status >= 500:
+            await remove_account(db, account)
+        raise
+    with suppress(DomainError):  # a note that stays does no harm: the account exists
+        await db.update(f"_local/{note_name(account['name'])}", lambda old: {**(old or {}), "_deleted": True})
+    return rows, rev
+
+
+async def remove_account(db: Database, account: Doc) -> None:
+    """Delete an account whose creation went unanswered, if it came to be and is this one."""
+    same = ("roles", "facility_id", "contact_id")
+    with suppress(DomainError):
+        stored = await users_db(db).find(account["_id"])
+        if stored and stored["_rev"].startswith("1-") and all(stored.get(each) == account.get(each) for each in same):
+            await users_db(db).delete(stored["_id"], stored["_rev"])
+
+
+def written(row: Row) -> Doc:
+    return {"id": row["id"], "rev": row["rev"]}

@@ -1,0 +1,134 @@
+"""User accounts: the login in `_users` and the profile in the main database, changed and ended together (30 §9.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+from core.contacts import found_person, found_place
+from core.couch.client import Database, Doc, Row
+from core.documents import ContactTypes, facility_ids, lineage_ids
+from core.errors import DomainError, InvalidInput, NotFound
+from core.settings import Settings
+from core.user_fields import InvalidUser, check_changes, needs_place, profile_of, roles_of
+
+USER_PREFIX = "org.couchdb.user:"
+
+
+def user_id(name: str) -> str:
+    return USER_PREFIX + name
+
+
+def users_db(db: Database) -> Database:
+    return db.couch.db("_users")
+
+
+async def update_user(
+    db: Database, settings: Settings, name: str, body: Any, *, server_admins: Collection[str] = ()
+) -> Doc:
+    """Change an account and its profile: `{"user", "user-settings"}`, each `{id, rev}` (EP-USR-52..57).
+
+    `server_admins` are those known to have their password in CouchDB's configuration (10 AUTH-24).
+    NotFound for an unknown user, place or person.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInput("User must be an object.")
+    types = settings.contact_types
+    roles = roles_of(body, settings)
+    check_changes(body, settings)
+    for member in ("place", "contact"):
+        if not isinstance(body.get(member), str | None) or body.get(member) == "":
+            raise InvalidInput(f'Property "{member}" must be the id of an existing document.')
+    before = await users_db(db).find(user_id(name))
+    if before is None:
+        raise NotFound("Failed to find user.")
+    if body.get("password") is not None and (name in server_admins or await is_server_admin(db, name)):
+        raise InvalidInput("Admin passwords must be changed manually in the database")
+    found = await db.get_many(body[member] for member in ("place", "contact") if body.get(member))
+    changes: Doc = {} if roles is None else {"roles": roles}
+    changes |= {each: body[each] for each in ("password", "known") if body.get(each) is not None}
+    if "place" in body:
+        changes["facility_id"] = found_place(types, found, body["place"])["_id"] if body["place"] else None
+    if "contact" in body:
+        changes["contact_id"] = changed_contact(types, body["contact"], found, {**before, **changes})
+    check_offline_user({**before, **changes}, changes, settings)
+    return await write_changes(db, before, changes, profile_of(body))
+
+
+def changed_contact(types: ContactTypes, contact_id: str | None, found: dict[str, Doc], account: Doc) -> str | None:
+    if contact_id is None:
+        return None
+    if contact_id in found and not types.is_person(found[contact_id]):
+        raise InvalidUser("Wrong type, contact is not a person.", "contact.type.wrong")
+    person = found_person(types, found, contact_id)
+    check_within(lineage_ids(person.get("parent")), facility_ids(account.get("facility_id")))
+    return contact_id
+
+
+def check_offline_user(account: Doc, changes: Doc, settings: Settings) -> None:
+    """Refuse to leave an account that needs a place and a contact without one (EP-USR-2, EP-USR-55)."""
+    if not needs_place(account.get("roles") or [], settings):
+        return
+    for member, label in (("facility_id", "Place"), ("contact_id", "Contact")):
+        if member in changes and changes[member] is None:
+            raise InvalidUser(f"{label} field is required for offline users", "field is required", field=label)
+
+
+def check_within(above: list[str], place_ids: list[str]) -> None:
+    """Refuse a contact with none of the user's places above it. A user without a place may have any contact."""
+    if place_ids and not set(above) & set(place_ids):
+        raise InvalidUser("Contact is not within place.", "configuration.user.place.contact")
+
+
+async def write_changes(db: Database, before: Doc, changes: Doc, profile_changes: Doc) -> Doc:
+    """Write the account, then the profile with what both share; the account is put back when the profile fails."""
+    account = await users_db(db).update(before["_id"], lambda doc: changed(doc, changes) if doc else None)
+    if account is None:
+        raise NotFound("Failed to find user.")
+    shared = {each: account.get(each) for each in ("name", "roles", "facility_id")}
+    shared |= {each: account.get(each) for each in ("contact_id", "known") if each in account or each in changes}
+    try:
+        profile = await db.update(
+            before["_id"],
+            lambda doc: changed({**(doc or {}), "type": "user-settings"}, {**profile_changes, **shared}),
+        )
+    except DomainError:
+        with suppress(DomainError):
+            await users_db(db).put({**before, "_rev": account["_rev"]})
+        raise
+    return {
+        "user": {"id": before["_id"], "rev": account["_rev"]},
+        "user-settings": {"id": before["_id"], "rev": (profile or {}).get("_rev")},
+    }
+
+
+def changed(doc: Doc, changes: Doc) -> Doc:
+    """The document with the changes made; what is changed to None goes."""
+    return {name: value for name, value in {**doc, **changes}.items() if value is not None or name not in changes}
+
+
+async def is_server_admin(db: Database, name: str) -> bool:
+    """Whether CouchDB's own configuration holds the password (10 AUTH-24); the embedded store does not tell."""
+    try:
+        await db.couch.request("GET", f"/_node/_local/_config/admins/{quote(name, safe='')}")
+    except DomainError:
+        return False
+    return True
+
+
+async def delete_user(db: Database, name: str, *, now_ms: int) -> list[Row]:
+    """End an account: the login is deleted, the profile marked inactive; the rows of both writes (EP-USR-58, MOD-65).
+
+    The profile goes first, so that a deletion that was cut off can be repeated. NotFound for an unknown user.
+    """
+    if await users_db(db).find(user_id(name)) is None:
+        raise NotFound("Failed to find user.")
+    profile = await db.update(
+        user_id(name), lambda doc: {**doc, "inactive": True, "deletion_date": now_ms} if doc else None
+    )
+    account = await users_db(db).update(
+        user_id(name), lambda doc: {"_id": doc["_id"], "_rev": doc["_rev"], "_deleted": True} if doc else None
+    )
+    return [{"ok": True, "id": doc["_id"], "rev": doc["_rev"]} for doc in (account, profile) if doc]
