@@ -1,0 +1,39 @@
+"""The API's table of contents: settings of the application, middlewares, lifespans, routes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from api.errors import error_middleware, render
+from api.keys import CONFIG
+from api.lifespan import LIFESPANS, STOPPING, end_feeds
+from api.pipeline import UNFINISHED, before_headers, enter, finish_writes, identify
+from api.proxy import OPEN_FEEDS
+from api.routes import public_routes, routes
+from core.config import Config
+
+LARGEST_BODY_BYTES = 33_554_432  # of a body that is read whole; what is streamed has no limit of ours (10 §0)
+
+
+def create_app(config: Config) -> web.Application:
+    public = public_routes(config.database)
+    app = web.Application(
+        client_max_size=LARGEST_BODY_BYTES,
+        middlewares=[
+            enter,
+            error_middleware(render),
+            identify(public=frozenset(route.handler for route in public)),
+            finish_writes,
+        ],
+    )
+    app[CONFIG] = config
+    app[STOPPING] = asyncio.Event()
+    app[OPEN_FEEDS] = set()
+    app[UNFINISHED] = set()
+    app.cleanup_ctx.extend(LIFESPANS)
+    app.on_response_prepare.append(before_headers)
+    app.on_shutdown.append(end_feeds)
+    app.add_routes([*public, *routes(config.database)])
+    return app

@@ -1,0 +1,47 @@
+"""Small endpoints about the server itself (10 §8)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from api.auth import current_user
+from api.proxy import forward
+from api.responses import json_response
+from core import __version__
+
+
+async def get_info(request: web.Request) -> web.Response:
+    """GET /api/info: the version (AUTH-120)."""
+    return json_response({"version": __version__})
+
+
+async def poll_setup(request: web.Request) -> web.Response:
+    """GET /setup/poll: the server answers (AUTH-121)."""
+    return json_response(
+        {
+            "ready": True,
+            "handler": "medic-api",
+            "version": __version__,
+            "detail": "All required services are running normally",
+        }
+    )
+
+
+async def get_dbinfo(request: web.Request) -> web.StreamResponse:
+    """GET / and GET /dbinfo: CouchDB's welcome (AUTH-127)."""
+    return await forward(request, path="/")
+
+
+async def get_deploy_info(request: web.Request) -> web.Response:
+    """GET /api/deploy-info: what is deployed, for any account (AUTH-130)."""
+    current_user(request)
+    return json_response({"version": __version__})
+
+
+ROUTES = [
+    web.get("/", get_dbinfo),
+    web.get("/dbinfo", get_dbinfo),
+    web.get("/api/info", get_info),
+    web.get("/setup/poll", poll_setup),
+]
+ROUTES_FOR_ANYONE_LOGGED_IN = [web.get("/api/deploy-info", get_deploy_info)]

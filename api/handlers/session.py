@@ -1,0 +1,42 @@
+"""CouchDB's own login, open to everybody (AUTH-40..43)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from api.cookies import set_year_cookie
+from api.proxy import ask, response_headers
+from core.errors import Unauthorized
+
+
+async def serve_session(request: web.Request) -> web.Response:
+    """/_session: log in, ask who I am, log out.
+
+    A `userCtx` cookie is given again for another year, so that clients in use stay logged in (AUTH-43).
+    """
+    async with ask(request, unauthorized_as_is=True) as answer:
+        body = await answer.read()
+        headers = response_headers(request, answer)
+        headers.pop("Content-Length", None)
+    if request.method == "GET" and (answer.status == 401 or not names_a_user(body)):
+        raise Unauthorized("not logged in")
+    response = web.Response(body=body, status=answer.status, reason=answer.reason, headers=headers)
+    user_context = request.cookies.get("userCtx")
+    if user_context:
+        set_year_cookie(request, response, "userCtx", user_context)
+    return response
+
+
+def names_a_user(body: bytes) -> bool:
+    try:
+        answer: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    context = answer.get("userCtx") if isinstance(answer, dict) else None
+    return isinstance(context, dict) and bool(context.get("name"))
+
+
+ROUTES = [web.route("*", "/_session", serve_session)]

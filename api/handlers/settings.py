@@ -1,0 +1,73 @@
+"""The settings document, read and written whole, in part, or merged (EP-SET-1..11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from api.auth import current_user, holds
+from api.errors import InsufficientPrivileges, LoginPrompt
+from api.keys import DB, SETTINGS, USER
+from api.params import flag, read_json, require_json
+from api.responses import json_response
+from core.couch.client import Doc
+from core.errors import InvalidInput
+from core.settings import SETTINGS_ID, Settings, with_default_permissions
+
+
+async def get_settings(request: web.Request) -> web.Response:
+    """GET /api/v1/settings: the settings, `{}` when there are none. Any account; 401 asks for Basic credentials."""
+    if request[USER] is None:
+        raise LoginPrompt
+    stored = await request.config_dict[DB].find(SETTINGS_ID)
+    return json_response(Settings.from_doc(stored).values)
+
+
+async def put_settings(request: web.Request) -> web.Response:
+    """PUT /api/v1/settings: merge the body into the settings, and say whether that changed them.
+
+    ?replace: each top-level member replaces the stored one. ?overwrite: the body replaces everything. The built-in
+    permissions that are missing are always filled in. Permission: can_configure. 409 when another write came between.
+    """
+    require_json(request)
+    user = current_user(request)
+    if not holds(request, user, "can_configure"):
+        raise InsufficientPrivileges("Insufficient permissions")
+    overwrite, replace = flag(request, "overwrite"), flag(request, "replace")
+    body = await read_json(request)
+    if not isinstance(body, dict):
+        raise InvalidInput("Settings must be an object")
+
+    def change(doc: Doc | None) -> Doc | None:
+        stored = Settings.from_doc(doc).values
+        values = with_default_permissions(changed(stored, body, overwrite=overwrite, replace=replace))
+        return None if doc is not None and values == doc.get("settings") else {**(doc or {}), "settings": values}
+
+    written = await request.config_dict[DB].update(SETTINGS_ID, change, attempts=1 if overwrite else 4)
+    if written is not None:
+        await request.config_dict[SETTINGS].reload()
+    upgraded = written is not None
+    return json_response({"success": True, "upgraded": upgraded, "updated": upgraded})
+
+
+def changed(stored: Mapping[str, Any], body: Mapping[str, Any], *, overwrite: bool, replace: bool) -> dict[str, Any]:
+    """The settings after the body was applied; `overwrite` wins over `replace` (EP-SET-3..5)."""
+    if overwrite:
+        return dict(body)
+    return {**stored, **body} if replace else merged(stored, body)
+
+
+def merged(stored: Any, body: Any) -> Any:
+    """Objects merge member by member; anything else replaces what was there (EP-SET-5)."""
+    if not isinstance(body, Mapping):
+        return body
+    base = stored if isinstance(stored, Mapping) else {}
+    return {**base, **{name: merged(base.get(name), value) for name, value in body.items()}}
+
+
+ROUTES = [
+    web.get("/api/v1/settings", get_settings),
+    web.put("/api/v1/settings", put_settings),
+]

@@ -1,0 +1,131 @@
+"""The catch-all: what no other route claims goes to CouchDB, for those who may have it (10 §7.1)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from api.auth import current_user, require
+from api.errors import DocForbidden, OfflineFirewall
+from api.infodocs import note_writes, written_ids
+from api.keys import CONFIG
+from api.proxy import ask, forward, response_headers
+from api.sessions import User
+
+log = logging.getLogger(__name__)
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# POSTs that only read, or that touch nothing but the client's own checkpoints (PROXY-10).
+FREE_POSTS = frozenset(
+    {
+        "_all_docs",
+        "_bulk_get",
+        "_changes",
+        "_design_docs",
+        "_explain",
+        "_find",
+        "_local_docs",
+        "_missing_revs",
+        "_revs_diff",
+    }
+)
+FREE_DDOC_POSTS = frozenset({"_view", "_list", "_show"})
+
+
+async def serve_storage(request: web.Request) -> web.StreamResponse:
+    """Any method, any path without a route of its own.
+
+    Online users reach all of CouchDB, which decides by its own rules (PROXY-1), and need can_edit to write to the main
+    database. Offline users reach the main database through their filters, and their meta database.
+    """
+    user = current_user(request)
+    database = request.config_dict[CONFIG].database
+    name, *rest = (unquote(part) for part in request.rel_url.raw_path.split("/")[1:])
+    if name == database:
+        return await serve_main_database(request, user, rest)
+    if name.startswith(f"{database}-user-") and name.endswith("-meta") and (rest or not user.offline):
+        return await forward(request)  # its security object decides (PROXY-41)
+    if user.offline:
+        raise OfflineFirewall
+    if name == "_users" and not user.is_admin and request.method not in READS:
+        raise DocForbidden  # accounts change through the users API only (PROXY-2)
+    return await forward(request)
+
+
+async def serve_main_database(request: web.Request, user: User, rest: list[str]) -> web.StreamResponse:
+    """`rest` is the path below the database, decoded: empty for `/<db>`, one empty text for `/<db>/`."""
+    if request.method in ("GET", "HEAD") and (not rest or (len(rest) == 3 and rest[2] == "_rewrite")):
+        raise web.HTTPFound(request.rel_url.with_path(request.rel_url.raw_path + "/", encoded=True, keep_query=True))
+    if user.offline:
+        from api.replication import answer
+
+        return await answer(request, user)
+    if not is_write(request.method, rest):
+        return await forward(request)
+    require(request, "can_edit")
+    return await write(request, rest)
+
+
+def is_write(method: str, rest: list[str]) -> bool:
+    """Whether a request below the main database needs can_edit (PROXY-10)."""
+    head = rest[0] if rest else ""
+    if method in READS or head == "_local" or head.startswith("_local/"):
+        return False
+    if method == "POST" and head in FREE_POSTS:
+        return False
+    return not (method == "POST" and head == "_design" and len(rest) > 3 and rest[2] in FREE_DDOC_POSTS)
+
+
+async def write(request: web.Request, rest: list[str]) -> web.StreamResponse:
+    """Pass a write on and, when it succeeds, record its time for each document written (PROXY-15)."""
+    whole = request.method in ("POST", "PUT") and rest in ([], [""], ["_bulk_docs"], rest[:1])
+    body = await request.read() if whole and is_json(request) else None
+    async with ask(request, body=body) as stored:
+        data = await stored.read()
+        headers = response_headers(request, stored)
+        headers.pop("Content-Length", None)
+    if stored.status in (200, 201, 202):
+        note_writes(request, ids_written(request.method, rest, body, data))
+    return web.Response(body=data, status=stored.status, reason=stored.reason, headers=headers)
+
+
+def is_json(request: web.Request) -> bool:
+    """Whether the body may be JSON; CouchDB also takes it without a content type."""
+    return "Content-Type" not in request.headers or request.content_type == "application/json"
+
+
+class Member(msgspec.Struct):
+    """What we look for in a document that passes by."""
+
+    id: Any = msgspec.field(name="_id", default=None)
+    deleted: Any = msgspec.field(name="_deleted", default=False)
+
+
+class Bulk(msgspec.Struct):
+    docs: list[Member]
+    new_edits: Any = True
+
+
+def ids_written(method: str, rest: list[str], body: bytes | None, answer_body: bytes) -> list[str]:
+    """The documents that a successful request stored and did not delete."""
+    try:
+        if rest == ["_bulk_docs"]:
+            bulk = msgspec.json.decode(body or b"", type=Bulk)
+            docs = [{"_id": member.id, "_deleted": member.deleted} for member in bulk.docs]
+            return written_ids(docs, orjson.loads(answer_body), new_edits=bulk.new_edits is not False)
+        deleted = body is not None and bool(msgspec.json.decode(body, type=Member).deleted)
+        if deleted or (method == "DELETE" and len(rest) == 1) or rest[:1] == ["_design"]:
+            return []
+        doc_id = orjson.loads(answer_body).get("id")
+        return [doc_id] if isinstance(doc_id, str) else []
+    except (msgspec.DecodeError, orjson.JSONDecodeError, AttributeError):
+        log.warning("a write was stored, but its documents could not be read for their infodocs")
+        return []
+
+
+ROUTES = [web.route("*", "/{path:.*}", serve_storage)]

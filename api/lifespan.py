@@ -1,0 +1,98 @@
+"""What the API opens when it starts and closes when it stops; each is a `cleanup_ctx` of the application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+from api.handlers.monitoring import open_metrics
+from api.infodocs import infodoc_lifespan
+from api.keys import ACCESS, CONFIG, COUCH, DB, SESSIONS, SETTINGS
+from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
+from api.sessions import Sessions
+from core.couch.client import connect
+from core.errors import DomainError
+from core.settings import SettingsWatch
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
+# Set when the server stops: whoever holds a request open for news answers with what there is.
+STOPPING = web.AppKey("stopping", asyncio.Event)
+
+
+async def open_couch(app: web.Application) -> AsyncIterator[None]:
+    config = app[CONFIG]
+    async with connect(config) as couch, open_upstream(config) as upstream:
+        app[COUCH] = couch
+        app[DB] = couch.db(config.database)
+        app[UPSTREAM] = upstream
+        yield
+
+
+async def watch_settings(app: web.Application) -> AsyncIterator[None]:
+    settings = SettingsWatch(app[DB])
+    await settings.start()
+    app[SETTINGS] = settings
+    async with running("settings feed", lambda: settings.follow(app[CONFIG].feed_heartbeat_s)):
+        yield
+
+
+async def open_sessions(app: web.Application) -> AsyncIterator[None]:
+    config = app[CONFIG]
+    watch = app[SETTINGS]
+    sessions = Sessions(app[COUCH], app[DB], app[UPSTREAM], lambda: watch.current, timeout_s=config.request_timeout_s)
+    app[SESSIONS] = sessions
+    async with running("users feed", lambda: sessions.follow_users(config.feed_heartbeat_s)):
+        yield
+
+
+async def open_access(app: web.Application) -> AsyncIterator[None]:
+    """The read side of the access index, whose file may be made by the indexer at any time."""
+    try:
+        from api.access.index import AccessIndex
+    except ImportError:
+        yield
+        return
+    access = AccessIndex(app[CONFIG].access_index)
+    app[ACCESS] = access
+    yield
+    await access.close()
+
+
+LIFESPANS = (open_couch, watch_settings, open_sessions, open_access, infodoc_lifespan, open_metrics)
+
+
+async def end_feeds(app: web.Application) -> None:
+    """On stop: nobody waits for news any longer."""
+    app[STOPPING].set()
+    for answer in list(app[OPEN_FEEDS]):
+        answer.close()
+
+
+@asynccontextmanager
+async def running(name: str, run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Keep a background task going, through failures, while the block lasts."""
+    task = asyncio.create_task(keep_running(name, run), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await run()
+        except DomainError as error:
+            log.warning("%s: %s; trying again", name, error.message)
+        except Exception:
+            log.exception("%s failed; trying again", name)
+        await asyncio.sleep(RETRY_S)

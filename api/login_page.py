@@ -1,0 +1,123 @@
+"""The login page: its texts, branding and languages put into one template (AUTH-50..52)."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from api.keys import CONFIG, DB, REQUEST_SETTINGS
+from api.responses import weighted
+from core.couch.client import Doc
+from core.translations import Translations
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
+)
+CONTENT_TYPES = {"script.js": "application/javascript", "style.css": "text/css"}
+LOGO_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
+
+# English texts of the page by translation key; a deployment's own translations come first.
+TEXTS = {
+    "login": "Log in",
+    "User Name": "User name",
+    "Password": "Password",
+    "login.hide_password": "Hide password",
+    "login.show_password": "Show password",
+    "login.incorrect": "The user name or the password is wrong. Please try again.",
+    "login.error": "Something went wrong. Please try again in a moment.",
+    "login.offline": "There is no connection to the server. Please try again.",
+    "login.language": "Language",
+}
+
+templates = Environment(
+    loader=PackageLoader("api"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+async def login_page(
+    request: web.Request, *, wrong: bool = False, user: str = "", redirect: str | None = None
+) -> web.Response:
+    """The page; with `wrong`, after a refused form, saying so with status 401."""
+    rows = await request.config_dict[DB].all_docs(startkey="messages-", endkey="messages-\ufff0", include_docs=True)
+    docs = [row["doc"] for row in rows if row.get("doc")]
+    translations = Translations.from_docs(docs)
+    locales = enabled_locales(docs, request[REQUEST_SETTINGS].entries("languages"))
+    locale = best_locale(request, [code for code, _ in locales], str(request[REQUEST_SETTINGS].get("locale") or "en"))
+    texts = {code: {key: translations.text(key, code, own) for key, own in TEXTS.items()} for code, _ in locales}
+    page = templates.get_template("login.html").render(
+        action=f"/{quote(request.config_dict[CONFIG].database, safe='')}/login",
+        branding=await branding(request),
+        locale=locale,
+        locales=locales if len(locales) > 1 else [],
+        redirect=request.query.get("redirect", "") if redirect is None else redirect,
+        text=texts.get(locale, TEXTS),
+        translations=quote(orjson.dumps(texts), safe=""),
+        user=user,
+        wrong=wrong,
+    )
+    return web.Response(
+        text=page,
+        status=401 if wrong else 200,
+        content_type="text/html",
+        headers={
+            "Content-Security-Policy": PAGE_POLICY,
+            "Cache-Control": "no-store",
+            "Link": "</login/style.css>; rel=preload; as=style, </login/script.js>; rel=preload; as=script",
+        },
+    )
+
+
+async def branding(request: web.Request) -> dict[str, str]:
+    """The deployment's `title` and, as a data URL, its `logo`; ours where the `branding` document has none (MOD-13)."""
+    doc = await request.config_dict[DB].find("branding", attachments=True) or {}
+    title = doc.get("title")
+    return {"title": title if isinstance(title, str) and title else "Outpost", "logo": logo_of(doc)}
+
+
+def logo_of(doc: Doc) -> str:
+    resources, attachments = doc.get("resources"), doc.get("_attachments")
+    name = resources.get("logo") if isinstance(resources, dict) else None
+    attachment = attachments.get(name) if isinstance(attachments, dict) else None
+    if not isinstance(attachment, dict) or attachment.get("content_type") not in LOGO_TYPES:
+        return ""
+    return f"data:{attachment['content_type']};base64,{attachment.get('data', '')}"
+
+
+def enabled_locales(docs: list[Doc], languages: Any) -> list[tuple[str, str]]:
+    """Code and name of each language that is enabled in the settings, or, where they list none, by its own document."""
+    named = {str(doc.get("code") or doc["_id"].removeprefix("messages-")): doc for doc in docs}
+    listed = {str(entry.get("locale")): entry.get("enabled") is not False for entry in languages}
+    return [
+        (code, str(doc.get("name") or code))
+        for code, doc in named.items()
+        if listed.get(code, False if listed else doc.get("enabled") is not False)
+    ]
+
+
+def best_locale(request: web.Request, enabled: list[str], default: str) -> str:
+    """The `locale` cookie, else the best enabled one of Accept-Language, else the settings' own (AUTH-4)."""
+    wished = sorted(weighted(request.headers.get("Accept-Language", "")), key=lambda each: -each[1])
+    for code in (request.cookies.get("locale", ""), *(name for name, weight in wished if weight > 0)):
+        for candidate in (code, code.partition("-")[0]):
+            if candidate in enabled:
+                return candidate
+    return default
+
+
+@cache
+def asset_bytes(name: str) -> bytes:
+    return files("api").joinpath("static", name).read_bytes()
+
+
+def asset(name: str) -> web.Response:
+    return web.Response(
+        body=asset_bytes(name),
+        headers={"Content-Type": f"{CONTENT_TYPES[name]}; charset=utf-8", "Cache-Control": "public, max-age=3600"},
+    )

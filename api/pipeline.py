@@ -1,0 +1,138 @@
+"""The steps every request passes before its handler, outermost first (10 §1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+from yarl import URL
+
+from api.auth import REFUSED
+from api.errors import STARTED, Handler
+from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, USER
+from api.responses import compress
+from api.sessions import RENEWED_COOKIE
+from core import logging as request_log
+from core.errors import DomainError
+
+log = logging.getLogger(__name__)
+
+SLASHES = re.compile("/{2,}")
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+READS_BY_POST = ("/_changes", "/_find", "/_explain", "/_all_docs", "/_bulk_get", "/_revs_diff", "/_missing_revs")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "X-DNS-Prefetch-Control": "off",
+    "X-Download-Options": "noopen",
+}
+
+
+@web.middleware
+async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id, route it by its canonical path, log how it went (AUTH-1..3)."""
+    if REQUEST_ID in request:
+        return await handler(request)
+    request[REQUEST_ID] = secrets.token_hex(6)
+    request[USER] = None
+    token = request_log.REQUEST_ID.set(request[REQUEST_ID])
+    started = time.perf_counter()
+    status: int | str = "cancelled"
+    path = canonical_path(request.rel_url.raw_path, request.config_dict[CONFIG].database)
+    log.debug("%s %s", request.method, path)
+    try:
+        response = await route(request, handler, path)
+        compress(request, response)
+        status = response.status
+        return response
+    except ConnectionResetError:
+        status = "cut short"
+        raise
+    finally:
+        log.info("%s %s %s in %.0f ms", request.method, path, status, (time.perf_counter() - started) * 1000)
+        request_log.REQUEST_ID.reset(token)
+
+
+async def route(request: web.Request, handler: Handler, path: str) -> web.StreamResponse:
+    """Answer by the route of `path`: the one found already, or, where the path was written otherwise, the right one."""
+    if path == request.rel_url.raw_path:
+        return await handler(request)
+    url = URL.build(path=path, query_string=request.rel_url.raw_query_string, encoded=True)
+    return await request.app._handle(request.clone(rel_url=url))  # aiohttp routes before any middleware runs
+
+
+def canonical_path(raw_path: str, database: str) -> str:
+    """The path without repeated slashes, with the main database under its own name (AUTH-2, AUTH-3).
+
+    `/medic` always means the main database and `/medic-user-<name>-meta` that user's own. Both are percent-encoded.
+    """
+    _, first, *rest = SLASHES.sub("/", f"/{raw_path.lstrip('/')}").split("/")
+    name = unquote(first)
+    if name in ("medic", database):
+        first = quote(database, safe="")
+    elif name.startswith("medic-user-") and name.endswith("-meta"):
+        first = quote(database + name.removeprefix("medic"), safe="()")
+    return "/" + "/".join((first, *rest))
+
+
+def identify(public: frozenset[Any]) -> Any:
+    """The middleware that finds out who is calling, once, unless the handler is public (AUTH-9, AUTH-10).
+
+    Refused credentials are remembered, not raised: the handler decides whether it needs a caller.
+    """
+
+    @web.middleware
+    async def identify_caller(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[REQUEST_SETTINGS] = request.config_dict[SETTINGS].current
+        if request.match_info.handler not in public:
+            try:
+                request[USER] = await request.config_dict[SESSIONS].resolve(request)
+            except DomainError as refusal:
+                request[REFUSED] = refusal
+        return await handler(request)
+
+    return identify_caller
+
+
+@web.middleware
+async def finish_writes(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let a write run to its end although the client has gone; reads end with their client."""
+    if request.method in READS or request.path.endswith(READS_BY_POST):
+        return await handler(request)
+    task: asyncio.Future[web.StreamResponse] = asyncio.ensure_future(handler(request))
+    unfinished = request.config_dict[UNFINISHED]
+    unfinished.add(task)
+    task.add_done_callback(lambda done: finished(unfinished, done))
+    return await asyncio.shield(task)
+
+
+UNFINISHED: web.AppKey[set[asyncio.Future[web.StreamResponse]]] = web.AppKey("unfinished")
+
+
+def finished(unfinished: set[asyncio.Future[web.StreamResponse]], task: asyncio.Future[web.StreamResponse]) -> None:
+    unfinished.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen: the one who waited may have gone
+
+
+async def before_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal: the status line is about to be sent."""
+    request[STARTED] = True
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if REQUEST_ID in request:
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
+    renewed = request.get(RENEWED_COOKIE)
+    if renewed and not any(value.startswith("AuthSession=") for value in response.headers.getall("Set-Cookie", [])):
+        response.headers.add("Set-Cookie", renewed)
+
+
+Middleware = Callable[[web.Request, Handler], Any]

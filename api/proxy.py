@@ -1,0 +1,193 @@
+"""Stream a request to CouchDB as its caller, and the answer back, without looking inside (10 §7, PROXY-30..34)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from api.errors import BASIC_PROMPT, LOGOUT_HEADER, is_human
+from api.keys import COUCH, REQUEST_ID, USER
+from api.params import is_https
+from api.responses import Stream
+from api.sessions import credentials_of
+from core.config import Config
+from core.couch.client import query_string
+from core.couch.errors import from_network
+from core.errors import Unauthorized
+
+UPSTREAM = web.AppKey("upstream", aiohttp.ClientSession)
+# Answers of changes feeds that are being passed on: closed when the server stops, since they have no end of their own.
+OPEN_FEEDS = web.AppKey("open_feeds", set[aiohttp.ClientResponse])
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Never passed on: what we set ourselves (credentials, length, address) and what could make CouchDB see another caller
+# or another method than the one we checked (AUTH-12).
+WITHHELD = HOP_BY_HOP | {
+    "authorization",
+    "cookie",
+    "content-length",
+    "expect",
+    "x-auth-couchdb-roles",
+    "x-auth-couchdb-token",
+    "x-auth-couchdb-username",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-http-method-override",
+    "x-medic-service",
+    "x-medic-user",
+    "x-request-id",
+}
+# aiohttp has decoded bodies in these encodings before we read them.
+DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
+SKIPPED_DEFAULTS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+
+
+def open_upstream(config: Config) -> aiohttp.ClientSession:
+    """The connections of proxied requests: unlimited, since held feeds would use a limit up, and bodies as they are."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),  # the client decides how long a view may take
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+async def forward(
+    request: web.Request,
+    *,
+    path: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Pass the request to CouchDB with the caller's credentials and stream the answer back.
+
+    `path` (percent-encoded), `params` and `body` replace the request's own; `headers` are added. A 401 of CouchDB
+    is raised as Unauthorized (ERR-16); Unavailable when CouchDB does not answer.
+    """
+    async with ask(request, path=path, params=params, body=body, headers=headers) as answer:
+        return await pass_back(request, answer)
+
+
+@asynccontextmanager
+async def ask(
+    request: web.Request,
+    *,
+    method: str | None = None,
+    path: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    unauthorized_as_is: bool = False,
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """CouchDB's answer to the request, its body still to be read; see `forward`."""
+    query = query_string(params) if params is not None else raw_query(request)
+    target = f"{request.config_dict[COUCH].server_url}{upstream_path(request, path)}{query}"
+    streamed = body is None and request.body_exists
+    options: dict[str, Any] = {"data": request.content if streamed else body}
+    try:
+        answer = await request.config_dict[UPSTREAM].request(
+            method or request.method,
+            URL(target, encoded=True),
+            headers=request_headers(request, streamed=streamed, extra=headers),
+            allow_redirects=False,
+            skip_auto_headers=SKIPPED_DEFAULTS,
+            **options,
+        )
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise from_network(error) from error
+    try:
+        if answer.status == 401 and not unauthorized_as_is:
+            raise Unauthorized("not logged in")
+        yield answer
+    finally:
+        answer.close() if not answer.content.is_eof() else answer.release()
+
+
+async def pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """Stream an answer of CouchDB to the client, each part as it comes."""
+    response = Stream(status=answer.status, reason=answer.reason, headers=response_headers(request, answer))
+    feeds = request.config_dict[OPEN_FEEDS]
+    if answer.url.raw_path.endswith("/_changes"):
+        feeds.add(answer)
+    try:
+        await response.prepare(request)
+        if request.method != "HEAD":
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+        await response.write_eof()
+    finally:
+        feeds.discard(answer)
+    return response
+
+
+def upstream_path(request: web.Request, path: str | None) -> str:
+    """The path for CouchDB, which takes a bare `+` for a space where we take it for itself."""
+    return (request.rel_url.raw_path if path is None else path).replace("+", "%2B")
+
+
+def raw_query(request: web.Request) -> str:
+    query = request.rel_url.raw_query_string
+    return f"?{query}" if query else ""
+
+
+def request_headers(
+    request: web.Request, *, streamed: bool, extra: Mapping[str, str] | None = None
+) -> CIMultiDict[str]:
+    """The client's headers without those in WITHHELD, with its checked credentials and our own account of it."""
+    named = {name.strip().lower() for name in request.headers.get("Connection", "").split(",")}
+    headers = CIMultiDict(
+        (name, value)
+        for name, value in request.headers.items()
+        if name.lower() not in WITHHELD and name.lower() not in named
+    )
+    if headers.get("Content-Encoding", "").lower() in DECODED:
+        del headers["Content-Encoding"]
+    elif streamed and "Content-Length" in request.headers:
+        headers["Content-Length"] = request.headers["Content-Length"]
+    credentials = credentials_of(request)
+    headers.update(credentials.headers if credentials else {})
+    user = request.get(USER)
+    if user is not None:
+        headers["X-Medic-User"] = user.name.encode("ascii", "backslashreplace").decode()
+    headers["X-Medic-Service"] = "api"
+    headers["X-Request-Id"] = request[REQUEST_ID]
+    headers["X-Forwarded-For"] = ", ".join(filter(None, (request.headers.get("X-Forwarded-For"), request.remote)))
+    headers["X-Forwarded-Proto"] = "https" if is_https(request) else "http"
+    headers.update(extra or {})
+    return headers
+
+
+def response_headers(request: web.Request, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
+    """CouchDB's headers but those of its own connection (PROXY-32), and no password dialog for people (PROXY-30)."""
+    named = {name.strip().lower() for name in answer.headers.get("Connection", "").split(",")}
+    headers = CIMultiDict(
+        (name, value)
+        for name, value in answer.headers.items()
+        if name.lower() not in HOP_BY_HOP and name.lower() not in named and name.lower() != "www-authenticate"
+    )
+    if is_human(request):
+        headers["WWW-Authenticate"] = "Cookie"
+    elif answer.status == 401:
+        headers.update(BASIC_PROMPT)
+    if answer.status == 401:
+        headers.update(LOGOUT_HEADER)
+    return headers

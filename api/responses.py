@@ -1,0 +1,120 @@
+"""How answers leave: JSON by orjson, streams chunk by chunk, both compressed where the client takes it (AUTH-8)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_request import BaseRequest
+
+JSON_TYPE = "application/json; charset=utf-8"
+SMALLEST_COMPRESSED_BYTES = 1024
+COMPRESSIBLE = frozenset(
+    {"application/json", "application/javascript", "application/xml", "application/x-font-ttf", "font/ttf"}
+)
+
+
+def json_response(data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=orjson.dumps(data), status=status, headers={**(headers or {}), "Content-Type": JSON_TYPE})
+
+
+class Stream(web.StreamResponse):
+    """A response written chunk by chunk, each chunk on its way before the next: heartbeats arrive on time.
+
+    Compressed when the content type is compressible, the length is unknown or large, and the client takes gzip.
+    Not compressed when a `Content-Encoding` is set, or when part of a body is sent.
+    """
+
+    _zip: Any = None
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        if not self.prepared and request.method != "HEAD" and self._may_compress() and takes_gzip(request):
+            self._zip = zlib.compressobj(level=4, wbits=31)
+            self.headers.pop("Content-Length", None)
+            self.headers["Content-Encoding"] = "gzip"
+            self.headers.add("Vary", "Accept-Encoding")
+        return await super().prepare(request)
+
+    def _may_compress(self) -> bool:
+        length = self.headers.get("Content-Length")
+        return (
+            self.status == 200
+            and "Content-Encoding" not in self.headers
+            and "Content-Range" not in self.headers
+            and is_compressible(self.headers.get("Content-Type", ""))
+            and (length is None or int(length) >= SMALLEST_COMPRESSED_BYTES)
+        )
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._zip is not None:
+            data = self._zip.compress(data) + self._zip.flush(zlib.Z_SYNC_FLUSH)
+        await super().write(data)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        if self._zip is not None:
+            data = self._zip.compress(data) + self._zip.flush(zlib.Z_FINISH)
+            self._zip = None
+        await super().write_eof(data)
+
+
+def compress(request: web.Request, response: web.StreamResponse) -> None:
+    """Have a whole body compressed when it is worth it and the client takes gzip."""
+    if (
+        isinstance(response, web.Response)
+        and not response.prepared
+        and isinstance(response.body, bytes)
+        and len(response.body) >= SMALLEST_COMPRESSED_BYTES
+        and "Content-Encoding" not in response.headers
+        and is_compressible(response.headers.get("Content-Type", ""))
+        and takes_gzip(request)
+    ):
+        response.enable_compression(web.ContentCoding.gzip)
+        response.headers.add("Vary", "Accept-Encoding")
+
+
+def is_compressible(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind.startswith("text/") or kind in COMPRESSIBLE or kind.endswith(("+json", "+xml"))
+
+
+def takes_gzip(request: BaseRequest) -> bool:
+    accepted = dict(weighted(request.headers.get("Accept-Encoding", "")))
+    return accepted.get("gzip", accepted.get("*", 0.0)) > 0
+
+
+def prefers_json(request: BaseRequest) -> bool:
+    """Whether the client prefers JSON over plain text; no wish, or `*/*`, means text (ERR-1)."""
+    accepted = weighted(request.headers.get("Accept", ""))
+    return wish(accepted, "application", "json") > wish(accepted, "text", "plain")
+
+
+def wish(accepted: list[tuple[str, float]], kind: str, subtype: str) -> tuple[float, int, int]:
+    """How much a media type is wanted: its weight, then how exactly it is named, then how early."""
+    names = (f"{kind}/{subtype}", f"{kind}/*", "*/*")
+    found = [
+        (weight, -names.index(name), -place if name == names[0] else 0)
+        for place, (name, weight) in enumerate(accepted)
+        if name in names
+    ]
+    return max(found, key=lambda each: each[1:2], default=(0.0, -len(names), 0))
+
+
+def weighted(header: str) -> list[tuple[str, float]]:
+    """The values of an `Accept...` header with their weights, in the header's order."""
+    values = []
+    for part in header.split(","):
+        name, *options = (each.strip().lower() for each in part.split(";"))
+        if name:
+            values.append((name, next((quality(each[2:]) for each in options if each.startswith("q=")), 1.0)))
+    return values
+
+
+def quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

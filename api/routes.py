@@ -1,0 +1,29 @@
+"""Every route of the API, in the order in which they are tried; the last one takes what is left."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from api.handlers import login, meta, monitoring, not_built, public, session, settings, storage
+
+
+def public_routes(database: str) -> list[web.RouteDef]:
+    """Answered without asking who is calling (AUTH-9); the path of some depends on the main database's name."""
+    return [
+        *public.ROUTES,
+        *monitoring.ROUTES,
+        *session.ROUTES,
+        *login.public_routes(database),
+    ]
+
+
+def routes(database: str) -> list[web.RouteDef]:
+    """Everything else. `api.handlers.storage` must stay last: its route matches every path and method."""
+    return [
+        *settings.ROUTES,
+        *login.routes(database),
+        *not_built.ROUTES,
+        *public.ROUTES_FOR_ANYONE_LOGGED_IN,
+        *meta.ROUTES,
+        *storage.ROUTES,
+    ]
