@@ -1,0 +1,142 @@
+"""One request as the handlers see it: who calls, what was asked, and how answers are made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+from aiohttp import web
+
+from store.documents import load_json, load_object
+from store.errors import QueryParseError, TooLarge, UnsupportedMediaType
+from store.permissions import User
+from store.service import Store
+
+T = TypeVar("T")
+JSON = "application/json"
+_TRUE, _FALSE = "true", "false"
+
+
+class Call:
+    """A request with its caller. `rest` are the decoded path segments after what the route named."""
+
+    __slots__ = ("query", "request", "rest", "store", "user")
+
+    def __init__(self, request: web.Request, store: Store, user: User) -> None:
+        self.request = request
+        self.store = store
+        self.user = user
+        self.query: Mapping[str, str] = request.query
+        self.rest: Sequence[str] = ()
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    # -- query
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A boolean parameter; raises QueryParseError unless it is `true` or `false`."""
+        value = self.query.get(name)
+        if value is None:
+            return default
+        lowered = value.lower()
+        if lowered not in (_TRUE, _FALSE):
+            raise QueryParseError(f'Invalid value for boolean parameter: "{value}"')
+        return lowered == _TRUE
+
+    def count(self, name: str, default: int) -> int:
+        """A parameter that is zero or more; raises QueryParseError otherwise."""
+        value = self.query.get(name)
+        return default if value is None else parse_count(name, value)
+
+    def json_param(self, name: str) -> Any:
+        """A parameter written as JSON; raises BadRequest when it is not."""
+        return load_json(self.query[name].encode("utf-8", "surrogatepass"))
+
+    # -- body
+
+    async def body(self, limit_bytes: int | None = None) -> bytes:
+        """The whole body, decompressed; raises TooLarge beyond the limit."""
+        limit = self.store.config.max_body_bytes if limit_bytes is None else limit_bytes
+        declared = self.request.content_length
+        if declared is not None and declared > limit:
+            raise TooLarge("the request entity is too large")
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.request.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge("the request entity is too large")
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def json_body(self) -> dict[str, Any]:
+        """The body as a JSON object sent as JSON; raises UnsupportedMediaType or BadRequest."""
+        self.require_json()
+        return load_object(await self.body())
+
+    def require_json(self) -> None:
+        if self.request.content_type != JSON:
+            raise UnsupportedMediaType("Content-Type must be application/json")
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the client names a media type in `Accept`; a wildcard does not count."""
+        return media_type in self.request.headers.get("Accept", "")
+
+    def destination(self, header: str) -> tuple[str, str | None]:
+        """The document id and revision of a `Destination` header."""
+        path, _, query = header.partition("?")
+        rev = dict(parse_qsl(query)).get("rev")
+        return unquote(path), rev
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run longer work off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.store.executor, work)
+
+    # -- answer
+
+    def url(self, *segments: str) -> str:
+        """The absolute address of a path on this server."""
+        path = "/".join(segments)
+        return f"{self.request.scheme}://{self.request.host}/{path}"
+
+    async def stream(
+        self, chunks: AsyncIterable[bytes], *, content_type: str = JSON, headers: Mapping[str, str] | None = None
+    ) -> web.StreamResponse:
+        """Send an answer piece by piece, at the pace the client takes it."""
+        response = web.StreamResponse(headers={**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {})})
+        await response.prepare(self.request)
+        if self.method != "HEAD":
+            async for chunk in chunks:
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+STANDARD_HEADERS: Mapping[str, str] = {"Cache-Control": "must-revalidate", "Server": "CouchDB (Outpost embedded store)"}
+
+
+def parse_count(name: str, value: object) -> int:
+    """A number that is zero or more, from a query or a body; raises QueryParseError otherwise."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise QueryParseError(f"Invalid value for {name}: {orjson.dumps(value).decode()}; expected a number from 0 up")
+
+
+def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer; bytes are taken to be JSON already."""
+    body = value if isinstance(value, bytes) else orjson.dumps(value)
+    return web.Response(
+        body=body + b"\n",
+        status=status,
+        headers={**STANDARD_HEADERS, "Content-Type": JSON, **headers} if headers else _PLAIN_HEADERS,
+    )
+
+
+_PLAIN_HEADERS = {**STANDARD_HEADERS, "Content-Type": JSON}

@@ -1,0 +1,279 @@
+"""Single documents: read with every option, write, delete, copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from sqlite3 import Connection
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from aiohttp import web
+
+from store import admission, multipart, reads, revtree
+from store.database import Database
+from store.documents import Edit, check_id, load_json, load_object, parse_edit, parse_local_rev, splice
+from store.edits import Written
+from store.errors import BadRequest, Conflict, NotFound, StoreError
+from store.http.call import STANDARD_HEADERS, Call, answer
+from store.reads import PLAIN, DocOptions, Revision, Row
+from store.revtree import parse_rev
+from store.user_docs import require_readable
+
+_OPTION_NAMES = frozenset(
+    {"rev", "revs", "revs_info", "open_revs", "conflicts", "deleted_conflicts", "meta", "local_seq", "attachments",
+     "atts_since", "att_encoding_info", "latest"}
+)  # fmt: skip
+
+
+def doc_options(call: Call) -> DocOptions:
+    """The computed members a query asks for."""
+    meta = call.flag("meta")
+    since = None
+    if "atts_since" in call.query:
+        since = tuple(_revs(call.json_param("atts_since"), "atts_since"))
+    return DocOptions(
+        revs=call.flag("revs"),
+        revs_info=call.flag("revs_info") or meta,
+        conflicts=call.flag("conflicts") or meta,
+        deleted_conflicts=call.flag("deleted_conflicts") or meta,
+        local_seq=call.flag("local_seq"),
+        attachments=call.flag("attachments"),
+        atts_since=since,
+        att_encoding_info=call.flag("att_encoding_info"),
+        latest=call.flag("latest"),
+    )
+
+
+def _revs(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list):
+        raise BadRequest(f"{name} must be a JSON array of revisions")
+    return [parse_rev(rev) for rev in value]
+
+
+def given_rev(call: Call) -> str | None:
+    """The revision a client names by `rev`, `If-Match` or not at all; raises BadRequest when the two differ."""
+    query = call.query.get("rev") or None
+    header = call.request.headers.get("If-Match", "").strip().removeprefix("W/").strip('"') or None
+    if header == "*":
+        header = None
+    if query and header and query != header:
+        raise BadRequest("Document rev and etag have different values")
+    return query or header
+
+
+def etag_matches(call: Call, etag: str) -> bool:
+    """Whether the client has this very content already (`If-None-Match`)."""
+    header = call.request.headers.get("If-None-Match")
+    if header is None:
+        return False
+    return any(given.strip().removeprefix("W/") in (f'"{etag}"', "*") for given in header.split(","))
+
+
+def not_modified(etag: str) -> web.Response:
+    return web.Response(status=304, headers={**STANDARD_HEADERS, "ETag": f'"{etag}"'})
+
+
+async def get_document(call: Call, database: Database, doc_id: str) -> web.StreamResponse:
+    """GET /{db}/{docid}: the winner, or the revision named, with the members asked for."""
+    if database.name == "_users":
+        require_readable(call.user, doc_id)
+    if _OPTION_NAMES.isdisjoint(call.query) and "multipart" not in call.request.headers.get("Accept", ""):
+        found = reads.plain_winner(database.conn, doc_id)
+        if found is None:
+            raise NotFound("deleted" if reads.find(database.conn, doc_id) else "missing")
+        rev, body = found
+        return not_modified(rev) if etag_matches(call, rev) else answer(body, 200, {"ETag": f'"{rev}"'})
+    options = doc_options(call)
+    if "open_revs" in call.query:
+        return await _get_open_revs(call, database, doc_id, options)
+    named = given_rev(call) if "rev" in call.query else None
+    named = parse_rev(named) if named is not None else None
+    as_multipart = call.accepts("multipart/related") and (options.attachments or options.atts_since is not None)
+
+    def work(conn: Connection) -> tuple[str, bytes, bytes | None]:
+        row = reads.find(conn, doc_id)
+        revision = reads.open_revision(conn, row, doc_id, named, latest=options.latest)
+        assert row is not None
+        if as_multipart:
+            boundary = multipart.new_boundary()
+            return revision.rev, boundary.encode(), _related(conn, database.mark, row, revision, options, boundary)
+        return revision.rev, reads.render(conn, database.mark, row, revision, options), None
+
+    rev, body, parts = await database.read(work)
+    if parts is not None:
+        content_type = f'multipart/related; boundary="{body.decode()}"'
+        return web.Response(body=parts, headers={**STANDARD_HEADERS, "Content-Type": content_type, "ETag": f'"{rev}"'})
+    if options in (PLAIN, DocOptions(latest=True)):
+        if etag_matches(call, rev):
+            return not_modified(rev)
+        return answer(body, 200, {"ETag": f'"{rev}"'})
+    return answer(body)
+
+
+async def _get_open_revs(call: Call, database: Database, doc_id: str, options: DocOptions) -> web.StreamResponse:
+    asked = call.query["open_revs"]
+    revs = None if asked == "all" else _revs(load_json(asked.encode()), "open_revs")
+    mixed = call.accepts("multipart/mixed")
+    boundary = multipart.new_boundary()
+
+    def work(conn: Connection) -> bytes:
+        row = reads.find(conn, doc_id)
+        found = reads.open_revs(conn, row, doc_id, revs, latest=options.latest)
+        if row is None and revs is None:
+            raise NotFound("missing")
+        parts: list[bytes] = []
+        for each in found:
+            if isinstance(each, str):
+                parts.append(multipart.error_part(each) if mixed else orjson.dumps({"missing": each}))
+                continue
+            assert row is not None
+            if not mixed:
+                parts.append(b'{"ok":' + reads.render(conn, database.mark, row, each, options) + b"}")
+            elif each.attachments and (options.attachments or options.atts_since is not None):
+                inner = multipart.new_boundary()
+                body = _related(conn, database.mark, row, each, options, inner)
+                parts.append(f'\r\nContent-Type: multipart/related; boundary="{inner}"\r\n\r\n'.encode() + body)
+            else:
+                body = reads.render(conn, database.mark, row, each, options)
+                parts.append(b"\r\nContent-Type: application/json\r\n\r\n" + body)
+        if not mixed:
+            return b"[" + b",".join(parts) + b"]"
+        mark = b"--" + boundary.encode()
+        return b"".join(mark + part + b"\r\n" for part in parts) + mark + b"--"
+
+    body = await database.read(work)
+    if mixed:
+        content_type = f'multipart/mixed; boundary="{boundary}"'
+        return web.Response(body=body, headers={**STANDARD_HEADERS, "Content-Type": content_type})
+    return answer(body)
+
+
+def _related(conn: Connection, mark: str, row: Row, revision: Revision, options: DocOptions, boundary: str) -> bytes:
+    """A revision whose attachments follow it as parts of their own instead of base64."""
+    tree = revtree.decode(row.tree)
+    sent = reads.with_data(tree, revision, options)
+    shown = {
+        name: {**stored, "follows": True} if name in sent else {**stored, "stub": True}
+        for name, stored in revision.attachments.items()
+    }
+    bare = revision._replace(attachments={})
+    doc = reads.render(conn, mark, row, bare, options)
+    if shown:
+        doc = doc[:-1] + b',"_attachments":' + orjson.dumps(shown) + b"}"
+    followers = [
+        (name, stored, reads.blob(conn, stored["digest"]))
+        for name, stored in revision.attachments.items()
+        if name in sent
+    ]
+    return multipart.related(doc, followers, boundary)
+
+
+async def put_document(call: Call, database: Database, doc_id: str) -> web.Response:
+    """PUT /{db}/{docid}: write a document, JSON or multipart/related; `rev`, `If-Match`, `new_edits`, `batch`."""
+    check_id(doc_id)
+    new_edits = call.flag("new_edits", True)
+    edit = await _read_edit(call, doc_id, new_edits=new_edits)
+    rev = given_rev(call)
+    if rev is not None and new_edits:
+        rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)
+        if edit.rev is not None and edit.rev != rev:
+            raise BadRequest("Document rev from request body and query string have different values")
+        edit.rev = rev
+    return written(call, database, await write_one(call, database, edit))
+
+
+async def _read_edit(call: Call, doc_id: str, *, new_edits: bool) -> Edit:
+    if call.request.content_type == "multipart/related":
+        limit = call.store.config.max_attachment_bytes
+        body = await call.body(limit)
+        boundary = multipart.boundary_of(call.request.headers["Content-Type"])
+        return await call.in_thread(
+            lambda: multipart.parse_related(body, boundary, doc_id, new_edits=new_edits, limit_bytes=limit)
+        )
+    raw = await call.body()
+    edit = parse_edit(load_object(raw, "Document"), doc_id=doc_id, new_edits=new_edits)
+    for name, item in edit.attachments.items():
+        if item.follows:
+            raise BadRequest(f"Attachment {name} follows, but the body is not multipart/related")
+    return edit
+
+
+async def post_document(call: Call, database: Database) -> web.Response:
+    """POST /{db}: write a document whose id is in it, or made here."""
+    call.require_json()
+    doc = load_object(await call.body(), "Document")
+    edit = parse_edit(doc, new_edits=call.flag("new_edits", True))
+    return written(call, database, await write_one(call, database, edit))
+
+
+async def delete_document(call: Call, database: Database, doc_id: str) -> web.Response:
+    """DELETE /{db}/{docid}?rev=: a deleted revision on top of the one named."""
+    check_id(doc_id)
+    rev = given_rev(call)
+    edit = Edit(doc_id, deleted=True)
+    if edit.is_local:
+        edit.rev = parse_local_rev(rev) if rev else None
+    else:
+        edit.rev = parse_rev(rev) if rev else None
+        row = reads.find(database.conn, doc_id)
+        if row is None or (row.deleted and edit.rev is None):
+            raise NotFound("missing" if row is None else "deleted")
+        if edit.rev is None:
+            raise Conflict
+    if database.name == "_users":
+        require_readable(call.user, doc_id)
+    result = await write_one(call, database, edit)
+    return written(call, database, result, created=False)
+
+
+async def copy_document(call: Call, database: Database, doc_id: str) -> web.Response:
+    """COPY /{db}/{docid} with `Destination: other-id[?rev=...]`."""
+    destination = call.request.headers.get("Destination")
+    if not destination:
+        raise BadRequest("Destination header is mandatory for COPY.")
+    if "://" in destination:
+        raise BadRequest("Destination URL must be relative.")
+    target, rev = call.destination(destination)
+    if database.name == "_users":
+        require_readable(call.user, doc_id)
+    source_rev = call.query.get("rev")
+
+    def work(conn: Connection) -> bytes:
+        row = reads.find(conn, doc_id)
+        named = parse_rev(source_rev) if source_rev else None
+        revision = reads.open_revision(conn, row, doc_id, named, latest=False)
+        assert row is not None
+        return reads.render(conn, database.mark, row, revision, DocOptions(attachments=True))
+
+    doc = load_object(await database.read(work))
+    doc.pop("_rev")
+    edit = parse_edit(doc, doc_id=check_id(target))
+    edit.rev = parse_rev(rev) if rev else None
+    return written(call, database, await write_one(call, database, edit))
+
+
+async def write_one(call: Call, database: Database, edit: Edit) -> Written:
+    """Write one edit; a refusal is raised."""
+    [outcome] = await admission.write(call.store, database, call.user, [edit])
+    if isinstance(outcome, StoreError):
+        raise outcome
+    return outcome
+
+
+def written(call: Call, database: Database, result: Written, *, created: bool = True) -> web.Response:
+    """The answer to a write: 201 (200 for a deletion, 202 for `batch=ok`) with the new revision."""
+    if call.query.get("batch") == "ok":
+        return answer({"ok": True, "id": result.id}, 202)
+    headers: Mapping[str, str] = {"ETag": f'"{result.rev}"'}
+    if created:
+        headers = {**headers, "Location": call.url(quote(database.name, safe=""), quote(result.id, safe="/"))}
+    return answer({"ok": True, "id": result.id, "rev": result.rev}, 201 if created else 200, headers)
+
+
+async def get_local(call: Call, database: Database, doc_id: str) -> web.Response:
+    """GET /{db}/_local/{id}: a document that is not replicated."""
+    row = database.conn.execute("SELECT rev, body FROM local_docs WHERE id = ?", (check_id(doc_id),)).fetchone()
+    if row is None:
+        raise NotFound("missing")
+    return answer(splice(doc_id, f"0-{row[0]}", row[1]))

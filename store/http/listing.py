@@ -1,0 +1,118 @@
+"""`_all_docs`, `_design_docs` and `_local_docs`, by GET, POST and several queries at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from store.database import Database
+from store.documents import load_json
+from store.errors import BadRequest, QueryParseError
+from store.http.call import Call, answer
+from store.listing import KeysReader, ListingParams, RangeReader, count_before, local_rows, parse_listing
+from store.permissions import require_db_admin
+
+_JSON_PARAMS = frozenset({"key", "keys", "startkey", "start_key", "endkey", "end_key"})
+_FLAGS = frozenset(
+    {"descending", "include_docs", "conflicts", "attachments", "att_encoding_info", "inclusive_end", "update_seq"}
+)
+_COUNTS = frozenset({"skip", "limit"})
+
+
+async def all_docs(call: Call, database: Database) -> web.StreamResponse:
+    """GET or POST /{db}/_all_docs."""
+    return await _listing(call, database, await _params(call))
+
+
+async def design_docs(call: Call, database: Database) -> web.StreamResponse:
+    """GET or POST /{db}/_design_docs: the same for design documents."""
+    params = await _params(call)
+    low = max(params.low or "", "_design/")
+    if params.high is None or params.high >= "_design0":
+        params = replace(params, high="_design0", high_inclusive=False)
+    return await _listing(call, database, replace(params, low=low))
+
+
+async def local_docs(call: Call, database: Database) -> web.Response:
+    """GET or POST /{db}/_local_docs. Database admins only."""
+    require_db_admin(call.user, database.security)
+    params = await _params(call)
+    rows = await database.read(lambda conn: local_rows(conn, params))
+    return answer(b'{"total_rows":null,"offset":null,"rows":[\n' + b",\n".join(rows) + b"\n]}")
+
+
+async def all_docs_queries(call: Call, database: Database) -> web.StreamResponse:
+    """POST /{db}/_all_docs/queries with {"queries": [...]}: an answer to each."""
+    queries = (await call.json_body()).get("queries")
+    if not isinstance(queries, list) or not all(isinstance(query, dict) for query in queries):
+        raise BadRequest("`queries` parameter must be an array of objects.")
+    parsed = [parse_listing(query) for query in queries]
+    _check_readable(call, database)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"results":['
+        for number, params in enumerate(parsed):
+            if number:
+                yield b","
+            async for chunk in _chunks(database, params):
+                yield chunk
+        yield b"]}\n"
+
+    return await call.stream(chunks())
+
+
+async def _params(call: Call) -> ListingParams:
+    given: dict[str, Any] = {}
+    for name, value in call.query.items():
+        if name in _JSON_PARAMS:
+            try:
+                given[name] = load_json(value.encode())
+            except BadRequest:
+                raise QueryParseError(f"Invalid JSON in {name}") from None
+        elif name in _FLAGS:
+            given[name] = call.flag(name)
+        elif name in _COUNTS:
+            given[name] = call.count(name, 0)
+    if call.method == "POST":
+        given |= await call.json_body()
+    return parse_listing(given)
+
+
+def _check_readable(call: Call, database: Database) -> None:
+    if database.name == "_users":
+        require_db_admin(call.user, database.security)
+
+
+async def _listing(call: Call, database: Database, params: ListingParams) -> web.StreamResponse:
+    _check_readable(call, database)
+    return await call.stream(_with_newline(_chunks(database, params)))
+
+
+async def _with_newline(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk
+    yield b"\n"
+
+
+async def _chunks(database: Database, params: ListingParams) -> AsyncIterator[bytes]:
+    reader: KeysReader | RangeReader
+    offset: int | None
+    if params.keys is not None:
+        reader, offset = KeysReader(params), None
+    else:
+        reader = RangeReader(params)
+        first = params.high if params.descending else params.low
+        offset = await database.read(lambda conn: count_before(conn, params)) if first is not None else 0
+        offset = min(offset + params.skip, database.doc_count)
+    head = f'{{"total_rows":{database.doc_count},'
+    if params.update_seq:
+        head += f'"update_seq":"{database.update_seq}-{database.mark}",'
+    separator = f'{head}"offset":{orjson.dumps(offset).decode()},"rows":[\n'.encode()
+    while rows := await database.read(reader.page):
+        yield separator + b",\n".join(rows)
+        separator = b",\n"
+    yield b"\n]}" if separator == b",\n" else separator + b"\n]}"

@@ -1,0 +1,185 @@
+"""The databases of a data folder: their names and files, and which of them are open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from store import schema
+from store.database import Database, open_database
+from store.errors import NotFound, PreconditionFailed, StoreError
+from store.javascript import JavaScriptPool
+from store.views import Views
+from store.winners import Winners
+
+SYSTEM_DATABASES = frozenset({"_users", "_replicator", "_global_changes"})
+_NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*\Z")
+_LONGEST_FILE_NAME = 230  # bytes; leaves room for the suffixes SQLite adds
+_SUFFIX = ".sqlite"
+
+
+def check_name(name: str) -> str:
+    """The database name, when CouchDB would accept it; raises 400 `illegal_database_name`."""
+    if name not in SYSTEM_DATABASES and not _NAME.match(name):
+        raise StoreError(
+            f"Name: '{name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters"
+            " _, $, (, ), +, -, and / are allowed. Must begin with a letter.",
+            slug="illegal_database_name",
+            status=400,
+        )
+    if len(_file_stem(name)) > _LONGEST_FILE_NAME:
+        raise StoreError(f"Name: '{name}' is too long.", slug="database_name_too_long", status=400)
+    return name
+
+
+def _file_stem(name: str) -> str:
+    return quote(name, safe="")
+
+
+class Databases:
+    """All databases below one folder. One process may have it open."""
+
+    def __init__(
+        self, folder: Path, executor: ThreadPoolExecutor, javascript: JavaScriptPool, *, most_open: int = 256
+    ) -> None:
+        self._files = folder / "databases"
+        self._indexes = folder / "indexes"
+        self._executor = executor
+        self._javascript = javascript
+        self._most_open = most_open
+        self._open: dict[str, Database] = {}  # least recently used first
+        self._views: dict[Database, Views] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._on_open: list[Callable[[Database], None]] = []
+        self._files.mkdir(parents=True, exist_ok=True)
+        self._indexes.mkdir(parents=True, exist_ok=True)
+        self._names: set[str] = set()
+        for entry in os.scandir(self._files):
+            if entry.name.endswith(_SUFFIX):
+                self._names.add(unquote(entry.name[: -len(_SUFFIX)]))
+            elif entry.name.endswith((".deleted", ".new")):  # left by a crash in the middle
+                os.unlink(entry.path)
+
+    def names(self) -> list[str]:
+        """Every database's name, sorted."""
+        return sorted(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    @contextlib.asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[Database]:
+        """The open database of this name, kept open meanwhile; raises NotFound."""
+        database = self._open.get(name)
+        if database is None:
+            database = await self._opened(name)
+        else:  # it is the most recently used one now
+            del self._open[name]
+            self._open[name] = database
+        database.users += 1
+        try:
+            yield database
+        finally:
+            database.users -= 1
+            if database.deleted and database.users == 0:
+                await self._close(database)
+
+    async def create(self, name: str) -> None:
+        """Make an empty database; raises PreconditionFailed `file_exists`."""
+        check_name(name)
+        async with self._lock(name):
+            if name in self._names:
+                raise PreconditionFailed(
+                    "The database could not be created, the file already exists.", slug="file_exists"
+                )
+            await self._run(lambda: schema.create(self._path(name)))
+            self._names.add(name)
+
+    async def delete(self, name: str) -> None:
+        """Remove a database for good; raises NotFound. Requests that still hold it end with errors or an ended feed."""
+        async with self._lock(name):
+            if name not in self._names:
+                raise NotFound("missing")
+            self._names.discard(name)
+            path = self._path(name)
+            gone = path.with_suffix(f".{os.urandom(4).hex()}.deleted")
+            await self._run(lambda: os.replace(path, gone))
+            database = self._open.pop(name, None)
+            if database is not None:
+                database.deleted = True
+                database.wake()
+                if database.users == 0:
+                    await self._close(database)
+            await self._run(lambda: self._remove(name, path, gone))
+
+    def views(self, database: Database) -> Views:
+        """The view indexes of an open database."""
+        views = self._views.get(database)
+        if views is None:
+            folder = self._indexes / _file_stem(database.name)
+            winners = Winners(database)
+            views = self._views[database] = Views(winners, folder, self._javascript, winners.read_docs)
+        return views
+
+    def open_views(self) -> list[tuple[str, Views]]:
+        """The view indexes that are in use now, with the names of their databases."""
+        return [(database.name, views) for database, views in self._views.items()]
+
+    def wake(self) -> None:
+        """Let every held feed look whether it should end."""
+        for database in self._open.values():
+            database.wake()
+
+    async def close(self) -> None:
+        """Close every database; what was acknowledged is in the main files afterwards."""
+        while self._open:
+            _, database = self._open.popitem()
+            await self._close(database)
+
+    def _path(self, name: str) -> Path:
+        return self._files / f"{_file_stem(name)}{_SUFFIX}"
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._opening.setdefault(name, asyncio.Lock())
+
+    async def _opened(self, name: str) -> Database:
+        if name not in self._names:
+            raise NotFound("Database does not exist.")
+        async with self._lock(name):
+            database = self._open.get(name)
+            if database is not None:
+                return database
+            if name not in self._names:
+                raise NotFound("Database does not exist.")
+            database = await open_database(name, self._path(name), self._executor)
+            self._open[name] = database
+        if len(self._open) > self._most_open:
+            idle = next((each for each in self._open.values() if each.users == 0 and each is not database), None)
+            if idle is not None:
+                async with self._lock(idle.name):
+                    if idle.users == 0 and self._open.get(idle.name) is idle:
+                        del self._open[idle.name]
+                        await self._close(idle)
+        return database
+
+    async def _close(self, database: Database) -> None:
+        views = self._views.pop(database, None)
+        if views is not None:
+            await views.close()
+        await self._run(database.close)
+
+    def _remove(self, name: str, path: Path, gone: Path) -> None:
+        for suffix in ("-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        gone.unlink(missing_ok=True)
+        shutil.rmtree(self._indexes / _file_stem(name), ignore_errors=True)
+
+    async def _run(self, work: Callable[[], object]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, work)

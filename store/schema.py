@@ -1,0 +1,128 @@
+"""The SQLite file of one database: its tables, its numbered migrations and how connections to it are opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from pathlib import Path
+from urllib.parse import quote
+
+from store.errors import StoreError
+
+# Each entry brings a file from version n to n + 1; entries are never edited once released.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE info (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        uuid TEXT NOT NULL,
+        created_s INTEGER NOT NULL,
+        update_seq INTEGER NOT NULL,
+        doc_count INTEGER NOT NULL,
+        doc_del_count INTEGER NOT NULL,
+        revs_limit INTEGER NOT NULL,
+        security TEXT
+    );
+    CREATE TABLE docs (          -- one row per document; it moves to the end of the table at every change
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        rev TEXT NOT NULL,       -- the winner
+        deleted INTEGER NOT NULL,
+        leaves INTEGER NOT NULL,
+        body INTEGER NOT NULL,   -- of the winner, in bodies
+        tree BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX docs_by_id ON docs (id, deleted, rev);  -- answers _all_docs alone
+    CREATE TABLE bodies (
+        num INTEGER PRIMARY KEY,
+        attachments BLOB,        -- {name: {content_type, digest, length, revpos}} or NULL
+        body BLOB NOT NULL       -- JSON object without the members that start with an underscore
+    );
+    CREATE TABLE blobs (
+        num INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        data BLOB NOT NULL
+    );
+    CREATE TABLE local_docs (
+        id TEXT PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+_CACHE_KIB_WRITER = 8192
+_CACHE_KIB_READER = 2048
+
+
+def create(path: Path, revs_limit: int = 1000) -> None:
+    """Make a new database file, whole or not at all, and have it on disk before returning."""
+    for suffix in ("-wal", "-shm"):  # of a database of this name whose deletion was cut short
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    conn = sqlite3.connect(draft, isolation_level=None)
+    try:
+        conn.execute("PRAGMA synchronous = OFF")  # one fsync below covers it all
+        conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        conn.execute("PRAGMA journal_mode = MEMORY")
+        migrate(conn)
+        conn.execute(
+            "INSERT INTO info VALUES (1, ?, ?, 0, 0, 0, ?, NULL)", (uuid.uuid4().hex, int(time.time()), revs_limit)
+        )
+    finally:
+        conn.close()
+    _sync(draft)
+    os.replace(draft, path)
+    _sync(path.parent)
+
+
+def migrate(conn: sqlite3.Connection) -> None:
+    """Bring a file to the newest version, each step in a transaction of its own.
+
+    Raises StoreError when the file was written by a newer program.
+    """
+    version: int = conn.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise StoreError(f"The database file has version {version}; this program knows up to {len(MIGRATIONS)}.")
+    for number in range(version, len(MIGRATIONS)):
+        conn.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The one writing connection: a commit is on disk when it returns."""
+    conn = _connect(path)
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute("PRAGMA synchronous = FULL")
+    conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB_WRITER}")
+    conn.execute("PRAGMA wal_autocheckpoint = 4000")
+    conn.execute("PRAGMA secure_delete = OFF")
+    conn.execute("PRAGMA temp_store = MEMORY")
+    migrate(conn)
+    return conn
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write; used from one thread at a time."""
+    conn = _connect(path)
+    conn.execute("PRAGMA query_only = ON")
+    conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB_READER}")
+    conn.execute("PRAGMA temp_store = MEMORY")
+    return conn
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """An existing file only: a database deleted a moment ago must not come back empty."""
+    address = f"file:{quote(str(path))}?mode=rw"
+    return sqlite3.connect(
+        address, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=30
+    )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

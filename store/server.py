@@ -1,0 +1,246 @@
+"""The CouchDB HTTP API of the embedded store: which address goes where, who may pass, and how failures are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from store.config import StoreConfig
+from store.database import Database
+from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized
+from store.http import attachments, bulk, changes, databases, documents, listing, root, views
+from store.http.call import Call, answer
+from store.permissions import NOBODY, User, require_db_member
+from store.registry import SYSTEM_DATABASES
+from store.service import Store
+
+__all__ = ["StoreConfig", "create_app", "serve"]
+
+log = logging.getLogger(__name__)
+
+Response = Awaitable[web.StreamResponse]
+ServerHandler = Callable[[Call], Response]
+DatabaseHandler = Callable[[Call, Database], Response]
+DocumentHandler = Callable[[Call, Database, str], Response]
+
+Handler = TypeVar("Handler")
+
+STORE = web.AppKey("store", Store)
+PUBLIC = frozenset({"", "_up", "_session"})  # answered to nobody in particular too
+
+SERVER: Mapping[str, Mapping[str, ServerHandler]] = {
+    "": {"GET": root.welcome},
+    "_up": {"GET": root.up},
+    "_all_dbs": {"GET": root.all_dbs},
+    "_dbs_info": {"GET": root.get_dbs_info, "POST": root.post_dbs_info},
+    "_uuids": {"GET": root.uuids},
+    "_active_tasks": {"GET": root.active_tasks},
+    "_membership": {"GET": root.membership},
+    "_session": {"GET": root.get_session, "POST": root.post_session, "DELETE": root.delete_session},
+}
+
+DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
+    "": {"GET": databases.get_database, "POST": documents.post_document},
+    "_security": {"GET": databases.get_security, "PUT": databases.put_security},
+    "_revs_limit": {"GET": databases.get_revs_limit, "PUT": databases.put_revs_limit},
+    "_ensure_full_commit": {"POST": databases.ensure_full_commit},
+    "_compact": {"POST": databases.start_compaction},
+    "_view_cleanup": {"POST": databases.view_cleanup},
+    "_bulk_docs": {"POST": bulk.bulk_docs},
+    "_bulk_get": {"POST": bulk.bulk_get},
+    "_revs_diff": {"POST": bulk.revs_diff},
+    "_missing_revs": {"POST": bulk.missing_revs},
+    "_all_docs": {"GET": listing.all_docs, "POST": listing.all_docs},
+    "_all_docs/queries": {"POST": listing.all_docs_queries},
+    "_design_docs": {"GET": listing.design_docs, "POST": listing.design_docs},
+    "_local_docs": {"GET": listing.local_docs, "POST": listing.local_docs},
+    "_changes": {"GET": changes.changes, "POST": changes.changes},
+}
+
+DESIGN: Mapping[str, Mapping[str, DocumentHandler]] = {
+    "_view": {"GET": views.query_view, "POST": views.query_view},
+    "_info": {"GET": views.design_info},
+    "_update": {"PUT": views.not_available, "POST": views.not_available},
+    "_show": {"GET": views.not_available, "POST": views.not_available},
+    "_list": {"GET": views.not_available, "POST": views.not_available},
+    "_rewrite": {"GET": views.not_available, "POST": views.not_available},
+}
+
+DOCUMENT: Mapping[str, DocumentHandler] = {
+    "GET": documents.get_document,
+    "PUT": documents.put_document,
+    "DELETE": documents.delete_document,
+    "COPY": documents.copy_document,
+}
+
+LOCAL: Mapping[str, DocumentHandler] = {
+    "GET": documents.get_local,
+    "PUT": documents.put_document,
+    "DELETE": documents.delete_document,
+}
+
+
+def create_app(config: StoreConfig) -> web.Application:
+    """The store as an application; its files are opened at start-up and closed at clean-up."""
+    app = web.Application()
+    app.cleanup_ctx.append(lambda app: _open_store(app, config))
+    app.on_shutdown.append(_end_feeds)
+    app.router.add_route("*", "/{path:.*}", _handle)
+    return app
+
+
+async def serve(config: StoreConfig, stop: asyncio.Event) -> None:
+    """Run until `stop` is set; then end the feeds, finish the requests in hand, close every file, return.
+
+    Raises OSError when the address is taken.
+    """
+    runner = web.AppRunner(
+        create_app(config),
+        access_log=log if config.access_log else None,
+        handle_signals=False,
+        shutdown_timeout=config.drain_s,
+        max_line_size=64 * 1024,
+        max_field_size=64 * 1024,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, config.host, config.port, backlog=1024).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def _open_store(app: web.Application, config: StoreConfig) -> AsyncIterator[None]:
+    store = Store(config)
+    await store.open()
+    app[STORE] = store
+    yield
+    await store.close()
+
+
+async def _end_feeds(app: web.Application) -> None:
+    app[STORE].stop_feeds()
+
+
+async def _handle(request: web.Request) -> web.StreamResponse:
+    store = request.app[STORE]
+    call = Call(request, store, NOBODY)
+    renew: str | None = None
+    try:
+        segments = _segments(request.rel_url.raw_path)
+        call.user, renew = await _caller(request, store)
+        if call.user.name is None and not (len(segments) == 1 and segments[0] in PUBLIC):
+            raise Unauthorized("Authentication required.")
+        response = await _dispatch(call, segments)
+    except StoreError as error:
+        response = _failure(error)
+    except ConnectionError:  # the client went away in the middle of its answer
+        raise
+    except web.HTTPException as error:
+        response = _failure(StoreError(error.reason, slug="bad_request", status=error.status))
+    except Exception:
+        log.exception("unhandled error in %s %s", request.method, request.path)
+        response = _failure(StoreError("The server failed; its log says why."))
+    if renew is not None and not response.prepared and "Set-Cookie" not in response.headers:
+        root.set_cookie(call, response, await store.accounts.new_cookie(renew))
+    return response
+
+
+def _failure(error: StoreError) -> web.Response:
+    headers = {"Allow": error.reason.removeprefix("Only ").removesuffix(" allowed")} if error.status == 405 else None
+    return answer({"error": error.slug, "reason": error.reason}, error.status, headers)
+
+
+def _segments(raw_path: str) -> list[str]:
+    """The path, decoded piece by piece, so that an encoded slash stays inside its piece."""
+    pieces = raw_path[1:].split("/")
+    if len(pieces) > 1 and not pieces[-1]:
+        pieces.pop()
+    if "%" not in raw_path:
+        return pieces
+    try:
+        return [unquote_to_bytes(piece).decode() for piece in pieces]
+    except UnicodeDecodeError:
+        raise BadRequest("The path is not UTF-8.") from None
+
+
+async def _caller(request: web.Request, store: Store) -> tuple[User, str | None]:
+    """Who calls, and the name to make a new session cookie for when theirs is getting old."""
+    header = request.headers.get("Authorization")
+    if header is not None:
+        user = await store.accounts.by_basic(header)
+        if user.name is not None:
+            return user, None
+    cookie = request.cookies.get("AuthSession")
+    if cookie:
+        user, ageing = await store.accounts.by_cookie(cookie)
+        return user, user.name if ageing else None
+    return NOBODY, None
+
+
+async def _dispatch(call: Call, segments: list[str]) -> web.StreamResponse:
+    first = segments[0]
+    if first in SERVER or (first.startswith("_") and first not in SYSTEM_DATABASES):
+        table = SERVER.get(first) if len(segments) == 1 else None
+        if table is None:
+            raise NotFound("missing")
+        return await _choose(table, call.method)(call)
+    if len(segments) == 1:
+        if call.method == "PUT":
+            return await databases.create_database(call, first)
+        if call.method == "DELETE":
+            return await databases.delete_database(call, first)
+    async with call.store.databases.use(first) as database:
+        if first != "_users":
+            require_db_member(call.user, database.security)
+        return await _dispatch_database(call, database, segments[1:])
+
+
+async def _dispatch_database(call: Call, database: Database, rest: list[str]) -> web.StreamResponse:
+    first = rest[0] if rest else ""
+    if first.startswith("_design/"):
+        rest = ["_design", first[8:], *rest[1:]]
+    elif first.startswith("_local/"):
+        rest = ["_local", first[7:], *rest[1:]]
+    first = rest[0] if rest else ""
+    if first == "_design" and len(rest) > 1:
+        ddoc_id, rest = f"_design/{rest[1]}", rest[2:]
+        if rest and rest[0] in DESIGN:
+            call.rest = rest[1:]
+            return await _choose(DESIGN[rest[0]], call.method)(call, database, ddoc_id)
+        return await _dispatch_document(call, database, ddoc_id, rest)
+    if first == "_local" and len(rest) > 1:
+        return await _choose(LOCAL, call.method)(call, database, "/".join(["_local", *rest[1:]]))
+    if not first or first.startswith("_"):
+        call.rest = rest[1:]
+        table = DATABASE.get("/".join(rest[:2])) or (DATABASE.get(first) if first else None)
+        if table is None:
+            raise NotFound("missing")
+        return await _choose(table, call.method)(call, database)
+    return await _dispatch_document(call, database, first, rest[1:])
+
+
+async def _dispatch_document(call: Call, database: Database, doc_id: str, rest: list[str]) -> web.StreamResponse:
+    if not rest:
+        return await _choose(DOCUMENT, call.method)(call, database, doc_id)
+    name = "/".join(rest)
+    if call.method in ("GET", "HEAD"):
+        return await attachments.get_attachment(call, database, doc_id, name)
+    if call.method == "PUT":
+        return await attachments.put_attachment(call, database, doc_id, name)
+    if call.method == "DELETE":
+        return await attachments.delete_attachment(call, database, doc_id, name)
+    raise MethodNotAllowed("Only DELETE,GET,HEAD,PUT allowed")
+
+
+def _choose(table: Mapping[str, Handler], method: str) -> Handler:
+    handler = table.get("GET" if method == "HEAD" else method)
+    if handler is None:
+        methods = {*table, *(["HEAD"] if "GET" in table else [])}
+        raise MethodNotAllowed(f"Only {','.join(sorted(methods))} allowed")
+    return handler

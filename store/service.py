@@ -1,0 +1,82 @@
+"""What every request handler needs: the databases, the accounts and the engines of one running store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+
+from store import reads
+from store.accounts import Accounts, load_secret
+from store.config import StoreConfig
+from store.javascript import JavaScriptPool
+from store.registry import Databases
+from store.user_docs import PREFIX
+
+log = logging.getLogger(__name__)
+
+_READING_THREADS = 4
+
+
+class Store:
+    """One data folder, opened."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        config.data.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self.executor = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="read")
+        self.stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.javascript = JavaScriptPool(config.javascript_engines)
+        self.databases = Databases(config.data, self.executor, self.javascript, most_open=config.most_open_databases)
+        secret = load_secret(config.data / "cookie-secret")
+        self.uuid = hashlib.sha256(b"uuid " + secret).hexdigest()[:32]
+        self.accounts = Accounts(
+            config.admins, self._user_doc, secret, config.cookie_timeout_s, self.executor, config.now
+        )
+
+    async def open(self) -> None:
+        """Make the databases every CouchDB has."""
+        for name in ("_replicator", "_users"):
+            if name not in self.databases:
+                await self.databases.create(name)
+
+    def stop_feeds(self) -> None:
+        """End every held `_changes` answer as its timeout would."""
+        self.stopping = True
+        self.databases.wake()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run background work that ends with the store."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background work failed", exc_info=error)
+
+    async def close(self) -> None:
+        """Finish what was accepted and close every file."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.databases.close()
+        self.javascript.close()
+        self.executor.shutdown()
+
+    async def _user_doc(self, name: str) -> dict[str, Any] | None:
+        if "_users" not in self.databases:
+            return None
+        async with self.databases.use("_users") as users:
+            found = reads.plain_winner(users.conn, f"{PREFIX}{name}")
+        if found is None:
+            return None
+        doc: dict[str, Any] = orjson.loads(found[1])
+        return doc

@@ -1,0 +1,83 @@
+"""The winning revisions of a database as its view indexes read them, on their own threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from store import reads, revtree
+from store.database import Database
+from store.documents import splice, stubs
+from store.reads import DocOptions
+from store.source import Winner
+from store.view_query import ViewParams
+
+
+class Winners:
+    """A store.source.DocSource over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def winners_since(self, seq: int, limit: int) -> list[Winner]:
+        """At most `limit` winners changed after `seq`, in seq order."""
+        with self._database.reader() as conn:
+            rows = conn.execute(
+                "SELECT d.seq, d.id, d.rev, d.deleted, d.leaves, d.tree, b.body, b.attachments"
+                " FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.seq > ? ORDER BY d.seq LIMIT ?",
+                (seq, limit),
+            ).fetchall()
+        return [_winner(*row) for row in rows]
+
+    def update_seq(self) -> int:
+        """The newest committed seq."""
+        return self._database.update_seq
+
+    def docs_by_id(self, ids: Sequence[str]) -> dict[str, bytes | None]:
+        """Winning bodies by id; None for a deleted document, no member for an unknown one."""
+        with self._database.reader() as conn:
+            rows = conn.execute(
+                "SELECT d.id, d.rev, d.deleted, b.body, b.attachments FROM docs d LEFT JOIN bodies b ON b.num = d.body"
+                " WHERE d.id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(list(ids)).decode(),),
+            ).fetchall()
+        return {row[0]: None if row[2] else _whole(row[0], row[1], row[3], row[4]) for row in rows}
+
+    def read_docs(self, ids: Sequence[str], params: ViewParams) -> dict[str, bytes | None]:
+        """The documents of `include_docs` with the members that the query asks for."""
+        if not (params.conflicts or params.attachments):
+            return self.docs_by_id(ids)
+        options = DocOptions(conflicts=params.conflicts, attachments=params.attachments)
+        docs: dict[str, bytes | None] = {}
+        with self._database.reader() as conn:
+            for doc_id, row in reads.find_many(conn, ids).items():
+                if row.deleted:
+                    docs[doc_id] = None
+                else:
+                    revision = reads.open_revision(conn, row, doc_id, None, latest=False)
+                    docs[doc_id] = reads.render(conn, self._database.mark, row, revision, options)
+        return docs
+
+
+def _whole(doc_id: str, rev: str, body: bytes, attachments: bytes | None) -> bytes:
+    extra = [(b"_attachments", stubs(orjson.loads(attachments)))] if attachments else []
+    return splice(doc_id, rev, body, extra=extra)
+
+
+def _winner(
+    seq: int,
+    doc_id: str,
+    rev: str,
+    deleted: int,
+    leaves: int,
+    tree: bytes,
+    body: bytes,
+    attachments: bytes | None,
+) -> Winner:
+    if deleted:
+        return Winner(seq, doc_id, True, b"")
+    conflicts: tuple[str, ...] = ()
+    if leaves > 1:
+        conflicts = tuple(leaf.rev for leaf in revtree.leaves(revtree.decode(tree))[1:] if not leaf.deleted)
+    return Winner(seq, doc_id, False, _whole(doc_id, rev, body, attachments), conflicts)
