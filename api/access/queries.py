@@ -1,0 +1,291 @@
+"""Which documents a scope sees, asked of the access index as SQL over one connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from api.access.rules import ALL, UNLIMITED, Context, Facts, Kind, Scope
+from api.access.schema import DELETED, KIND_BITS, PRIVATE, as_json, numbers_of
+
+ROW = "node.n, node.id, node.rev, node.flags, node.subject, node.submitter, node.change"
+
+
+class Row(NamedTuple):
+    """A document in the index."""
+
+    n: int
+    id: str
+    rev: str
+    flags: int
+    subject: int | None
+    submitter: int | None
+    change: int
+
+    @property
+    def deleted(self) -> bool:
+        return bool(self.flags & DELETED)
+
+    @property
+    def is_task(self) -> bool:
+        return self.flags & KIND_BITS == Kind.TASK
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A scope in the index's own numbers. Names the index has never met have none and match nothing."""
+
+    scope: Scope
+    facilities: str  # a JSON list, for json_each
+    own_keys: dict[int, int]  # number -> depth 0
+    own_ids: frozenset[int]
+    everyone: int | None
+    contact: int | None
+    sensitive: frozenset[int]
+
+
+def ground_of(connection: sqlite3.Connection, scope: Scope) -> Ground:
+    home = [*scope.facilities, *([scope.contact_id] if scope.contact_id else [])]
+    numbers = numbers_of(connection, {*home, *scope.own_keys, *scope.own_ids})
+    sensitive = {numbers[name] for name in home if name in numbers}
+    shortcodes = "SELECT shortcode FROM json_each(?) CROSS JOIN contact ON n = value WHERE shortcode IS NOT NULL"
+    sensitive |= {row[0] for row in connection.execute(shortcodes, (as_json(sensitive),))}
+    return Ground(
+        scope=scope,
+        facilities=as_json(numbers[name] for name in scope.facilities if name in numbers),
+        own_keys={numbers[key]: 0 for key in scope.own_keys if key in numbers},
+        own_ids=frozenset(numbers[name] for name in scope.own_ids if name in numbers),
+        everyone=numbers.get(ALL),
+        contact=numbers.get(scope.contact_id) if scope.contact_id else None,
+        sensitive=frozenset(sensitive),
+    )
+
+
+def resolve(connection: sqlite3.Connection, scope: Scope, names: Collection[str]) -> Context:
+    """The context of a scope as far as these names go: enough to judge documents that carry no other keys."""
+    connection.execute("BEGIN")
+    try:
+        ground = ground_of(connection, scope)
+        numbers = numbers_of(connection, names)
+        depths, primary = reach(connection, ground, numbers.values())
+        texts = {n: name for name, n in numbers.items()}
+        sensitive = connection.execute(
+            "SELECT node.id FROM json_each(?) CROSS JOIN node ON n = value", (as_json(ground.sensitive),)
+        )
+        home = [*scope.facilities, *([scope.contact_id] if scope.contact_id else [])]
+        return Context(
+            scope=scope,
+            subjects={texts[n]: depth for n, depth in depths.items() if n in texts} | dict.fromkeys(scope.own_keys, 0),
+            sensitive=frozenset({*home, *(row[0] for row in sensitive)}),
+            primary_contacts=frozenset(texts[n] for n in primary if n in texts),
+        )
+    finally:
+        connection.execute("COMMIT")
+
+
+# A subject is a contact in scope or its shortcode: from names to the contacts they may mean, and up their paths.
+REACH = """
+WITH asked (n) AS MATERIALIZED (SELECT value FROM json_each(:names)),
+  meant (name, n) AS (
+    SELECT n, n FROM asked
+    UNION ALL SELECT asked.n, contact.n FROM asked CROSS JOIN contact ON contact.shortcode = asked.n
+  )
+SELECT meant.name, MIN(path.depth) FROM meant CROSS JOIN path ON path.contact = meant.n
+WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
+GROUP BY meant.name
+"""
+# REPL-35: the same for primary contacts of the contacts in scope, who may live anywhere.
+REACH_PRIMARY = """
+WITH asked (n) AS MATERIALIZED (SELECT value FROM json_each(:names)),
+  meant (name, n) AS (
+    SELECT n, n FROM asked
+    UNION ALL SELECT asked.n, contact.n FROM asked CROSS JOIN contact ON contact.shortcode = asked.n
+  )
+SELECT meant.name, MIN(path.depth), meant.n
+FROM meant CROSS JOIN contact AS place ON place.primary_contact = meant.n CROSS JOIN path ON path.contact = place.n
+WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
+  AND EXISTS (SELECT 1 FROM contact WHERE contact.n = meant.n)
+GROUP BY meant.name, meant.n
+"""
+
+
+def reach(
+    connection: sqlite3.Connection, ground: Ground, numbers: Iterable[int]
+) -> tuple[dict[int, int], frozenset[int]]:
+    """Which of these subjects the scope reaches, with their least depth; and the primary contacts among them."""
+    args = {"names": as_json(numbers), "facilities": ground.facilities, "limit": ground.scope.contact_depth}
+    depths: dict[int, int] = dict(connection.execute(REACH, args))
+    primary = set()
+    if ground.scope.primary_contacts:
+        for name, depth, contact in connection.execute(REACH_PRIMARY, args):
+            depths[name] = min(depth, depths.get(name, depth))
+            primary.add(contact)
+    return depths | ground.own_keys, frozenset(primary)
+
+
+SCOPE = """
+SELECT contact.n, contact.shortcode, contact.primary_contact, MIN(path.depth), contact.moved
+FROM path CROSS JOIN contact ON contact.n = path.contact
+WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
+GROUP BY contact.n
+"""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """All subjects of a scope: least depth by number, the contacts among them, and when each last moved."""
+
+    depths: dict[int, int]
+    contacts: frozenset[int]
+    moved: dict[int, int]
+
+
+def full_reach(connection: sqlite3.Connection, ground: Ground) -> Reach:
+    """The whole subject set (REPL-31..35). Cost: the contacts in scope."""
+    depths = dict(ground.own_keys)
+    moved: dict[int, int] = {}
+    contacts: set[int] = set()
+    primary: dict[int, int] = {}
+    args = {"facilities": ground.facilities, "limit": ground.scope.contact_depth}
+    for n, shortcode, primary_contact, depth, at in connection.execute(SCOPE, args):
+        contacts.add(n)
+        for subject in (n, shortcode):
+            if subject is not None:
+                depths[subject] = min(depth, depths.get(subject, depth))
+                moved[subject] = max(at, moved.get(subject, at))
+        if primary_contact is not None:
+            primary[primary_contact] = min(depth, primary.get(primary_contact, depth))
+    if ground.scope.primary_contacts and primary:
+        sql = "SELECT n, shortcode FROM json_each(?) CROSS JOIN contact ON n = value"
+        for n, shortcode in connection.execute(sql, (as_json(primary),)).fetchall():
+            contacts.add(n)
+            for subject in (n, shortcode):
+                if subject is not None:
+                    depths[subject] = min(primary[n], depths.get(subject, primary[n]))
+    return Reach(depths, frozenset(contacts), moved)
+
+
+def allowed(connection: sqlite3.Connection, scope: Scope, *, deletions: bool = False) -> list[Row]:
+    """Every document the scope may see, in no order; deleted ones only if asked for (REPL-50, REPL-51).
+
+    Cost: the documents of the scope, whatever the size of the database.
+    """
+    connection.execute("BEGIN")
+    try:
+        ground = ground_of(connection, scope)
+        return list(allowed_rows(connection, ground, full_reach(connection, ground), deletions=deletions).values())
+    finally:
+        connection.execute("COMMIT")
+
+
+def allowed_rows(connection: sqlite3.Connection, ground: Ground, full: Reach, *, deletions: bool) -> dict[int, Row]:
+    live = "" if deletions else f"AND flags & {DELETED} = 0"
+    by_number = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON n = value WHERE rev IS NOT NULL {live}"
+    rows = rows_of(connection, by_number, full.contacts | ground.own_ids)
+    subjects = as_json(full.depths)
+    by_subject = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON subject = value WHERE TRUE {live}"
+    candidates = {row[0]: Row(*row) for row in connection.execute(by_subject, (subjects,))}
+    signoff = signoff_hits(connection, "key", subjects)
+    rest = [n for n in signoff if n not in candidates]
+    candidates.update(rows_of(connection, by_number, rest))
+    unlimited = ground.scope.report_depth == UNLIMITED
+    for n, row in candidates.items():
+        if (unlimited and not row.flags & PRIVATE) or admits(row, signoff.get(n, ()), full.depths, ground):
+            rows[n] = row
+    return rows
+
+
+def rows_of(connection: sqlite3.Connection, sql: str, numbers: Iterable[int]) -> dict[int, Row]:
+    return {row[0]: Row(*row) for row in connection.execute(sql, (as_json(numbers),))}
+
+
+def signoff_hits(connection: sqlite3.Connection, column: str, numbers: str) -> dict[int, list[int]]:
+    """The sign-off keys of documents, found by `doc` or by `key`."""
+    hits: dict[int, list[int]] = {}
+    sql = f"SELECT signoff.doc, signoff.key FROM json_each(?) CROSS JOIN signoff ON signoff.{column} = value"
+    for doc, key in connection.execute(sql, (numbers,)):
+        hits.setdefault(doc, []).append(key)
+    return hits
+
+
+def admits(row: Row, signoff: Sequence[int], depths: Mapping[int, int], ground: Ground) -> bool:
+    """REPL-42 and REPL-44..48 for a document that is no contact, in the index's numbers; see `rules.visible`."""
+    if ground.everyone is not None and (row.subject == ground.everyone or ground.everyone in signoff):
+        return True
+    matching = [depths[key] for key in (row.subject, *signoff) if key is not None and key in depths]
+    if not matching:
+        return False
+    if row.flags & PRIVATE and row.subject in ground.sensitive and row.submitter not in depths:
+        return False
+    report_depth = ground.scope.report_depth
+    if report_depth == UNLIMITED or row.flags & KIND_BITS != Kind.REPORT:
+        return True
+    own = row.submitter is not None and row.submitter == ground.contact
+    return own or min(matching) <= report_depth
+
+
+def judge(connection: sqlite3.Connection, ground: Ground, rows: Sequence[Row]) -> list[Row]:
+    """Those of the rows that the scope may see. Cost: the rows and the depth of the tree."""
+    signoff = signoff_hits(connection, "doc", as_json(row.n for row in rows))
+    names = {row.subject for row in rows if row.subject is not None}
+    names.update(key for keys in signoff.values() for key in keys)
+    names.update(row.submitter for row in rows if row.flags & PRIVATE and row.submitter is not None)
+    contacts = {row.n for row in rows if row.flags & KIND_BITS == Kind.CONTACT}
+    depths, primary = reach(connection, ground, names | contacts)
+    inside = contacts_inside(connection, ground, contacts) | primary
+    return [
+        row
+        for row in rows
+        if row.n in ground.own_ids
+        or (row.n in inside if row.n in contacts else admits(row, signoff.get(row.n, ()), depths, ground))
+    ]
+
+
+def contacts_inside(connection: sqlite3.Connection, ground: Ground, contacts: Collection[int]) -> set[int]:
+    """Those contacts whose own chain leads into the scope (REPL-43); a name they share with another does not count."""
+    sql = """SELECT DISTINCT contact FROM json_each(:contacts) AS asked CROSS JOIN path ON contact = asked.value
+        WHERE ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR depth <= :limit)"""
+    limit = ground.scope.contact_depth
+    args = {"contacts": as_json(contacts), "facilities": ground.facilities, "limit": limit}
+    return {row[0] for row in connection.execute(sql, args)}
+
+
+def stored_facts(connection: sqlite3.Connection, ids: Collection[str]) -> dict[str, Facts]:
+    """What the index knows of those documents: of deleted ones their last live body's facts."""
+    numbers = numbers_of(connection, ids)
+    listed = as_json(numbers.values())
+    sql = """SELECT node.n, node.id, node.flags, subject.id, submitter.id, shortcode.id, main.id
+        FROM json_each(?) CROSS JOIN node ON node.n = value
+        LEFT JOIN node AS subject ON subject.n = node.subject
+        LEFT JOIN node AS submitter ON submitter.n = node.submitter
+        LEFT JOIN contact ON contact.n = node.n
+        LEFT JOIN node AS shortcode ON shortcode.n = contact.shortcode
+        LEFT JOIN node AS main ON main.n = contact.primary_contact
+        WHERE node.rev IS NOT NULL"""
+    documents = connection.execute(sql, (listed,)).fetchall()
+    chains: dict[int, list[tuple[str, int]]] = {}
+    sql = """SELECT path.contact, node.id, path.depth FROM json_each(?) CROSS JOIN path ON contact = value
+        CROSS JOIN node ON node.n = ancestor ORDER BY depth"""
+    for n, ancestor, depth in connection.execute(sql, (listed,)):
+        chains.setdefault(n, []).append((ancestor, depth))
+    signoff: dict[int, list[str]] = {}
+    sql = """SELECT signoff.doc, node.id FROM json_each(?) CROSS JOIN signoff ON signoff.doc = value
+        CROSS JOIN node ON node.n = signoff.key"""
+    for n, key in connection.execute(sql, (listed,)):
+        signoff.setdefault(n, []).append(key)
+    return {
+        doc_id: Facts(
+            doc_id,
+            Kind(flags & KIND_BITS),
+            subject=doc_id if flags & KIND_BITS == Kind.CONTACT else subject,
+            signoff=tuple(signoff.get(n, ())),
+            submitter=submitter,
+            private=bool(flags & PRIVATE),
+            chain=tuple(chains.get(n, ())),
+            shortcode=shortcode,
+            primary_contact=primary,
+        )
+        for n, doc_id, flags, subject, submitter, shortcode, primary in documents
+    }

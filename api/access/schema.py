@@ -1,0 +1,153 @@
+"""The access index's file: its tables, how it is made, and how a reader knows that it may read it."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from core.errors import Unavailable
+
+VERSION = 1
+
+# A node is any name the rules compare: a document's id, a shortcode, a user. `rev` is null until a document of that
+# name is seen. Keys of a deleted document are those of its last live body (REPL-36, REPL-76).
+#
+# node.subject    the first replication key; null for contacts, whose place in the tree decides (REPL-43)
+# node.change     the local number of the document's latest change
+# signoff         further keys (REPL-17)
+# contact.moved   the local number of the change that last gave the contact another chain or shortcode
+# path            for each contact and each id of its embedded chain: the least depth (REPL-22)
+# position        CouchDB's sequence after the change of that number
+TABLES = """
+CREATE TABLE node (
+  n INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  rev TEXT,
+  flags INTEGER NOT NULL DEFAULT 0,
+  subject INTEGER,
+  submitter INTEGER,
+  change INTEGER
+);
+CREATE INDEX node_by_subject ON node (subject) WHERE subject IS NOT NULL;
+CREATE INDEX node_by_change ON node (change) WHERE change IS NOT NULL;
+CREATE TABLE signoff (doc INTEGER, key INTEGER, PRIMARY KEY (doc, key)) WITHOUT ROWID;
+CREATE INDEX signoff_by_key ON signoff (key);
+CREATE TABLE contact (n INTEGER PRIMARY KEY, shortcode INTEGER, primary_contact INTEGER, moved INTEGER NOT NULL);
+CREATE INDEX contact_by_shortcode ON contact (shortcode) WHERE shortcode IS NOT NULL;
+CREATE INDEX contact_by_primary_contact ON contact (primary_contact) WHERE primary_contact IS NOT NULL;
+CREATE INDEX contact_by_moved ON contact (moved);
+CREATE TABLE path (
+  ancestor INTEGER, depth INTEGER, contact INTEGER, PRIMARY KEY (ancestor, depth, contact)
+) WITHOUT ROWID;
+CREATE INDEX path_by_contact ON path (contact);
+CREATE TABLE position (change INTEGER PRIMARY KEY, couch_seq TEXT NOT NULL);
+CREATE TABLE state (
+  version INTEGER NOT NULL,
+  identity TEXT NOT NULL,
+  epoch TEXT NOT NULL,
+  change INTEGER NOT NULL,
+  moved INTEGER NOT NULL,
+  couch_seq TEXT NOT NULL,
+  pending INTEGER NOT NULL
+);
+"""
+
+KIND_BITS = 7  # of node.flags: rules.Kind
+DELETED = 8
+PRIVATE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the index stands: changes up to local number `change`, which is CouchDB's `couch_seq`, are in it.
+
+    `moved` is the last change that altered the contact tree; `pending` how many changes CouchDB had left then.
+    """
+
+    identity: str
+    epoch: str
+    change: int
+    moved: int
+    couch_seq: str
+    pending: int
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    connection.execute("PRAGMA journal_mode = WAL")
+    # Losing the last transactions to a power cut costs nothing: their changes are read from the feed again.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -131072")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Raises Unavailable while there is no index, or one of another version."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+    except sqlite3.OperationalError as error:
+        raise not_ready() from error
+    connection.execute("PRAGMA mmap_size = 4294967296")
+    connection.execute("PRAGMA cache_size = -16384")
+    try:
+        if version_of(connection) == VERSION:
+            return connection
+    except sqlite3.OperationalError:
+        pass
+    connection.close()
+    raise not_ready()
+
+
+def not_ready() -> Unavailable:
+    return Unavailable("The access index is not ready yet; try again in a moment")
+
+
+def version_of(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute("SELECT version FROM state").fetchone()
+    return None if row is None else int(row[0])
+
+
+def create(connection: sqlite3.Connection, identity: str) -> None:
+    """An empty index of that database, with an epoch of its own."""
+    connection.executescript(f"BEGIN IMMEDIATE; {TABLES}")
+    values = (VERSION, identity, secrets.token_hex(6), 0, 0, "0", 0)
+    connection.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute("INSERT INTO position VALUES (0, '0')")
+    connection.execute("COMMIT")
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    row = connection.execute("SELECT identity, epoch, change, moved, couch_seq, pending FROM state").fetchone()
+    return State(*row)
+
+
+def remove(path: Path) -> None:
+    """Delete the file and SQLite's companions of it; readers notice and open the new one."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+NAMES_AT_ONCE = 500
+
+
+def numbers_of(connection: sqlite3.Connection, names: Collection[str]) -> dict[str, int]:
+    """The number of every name that is a node. Bound one by one: SQLite's JSON functions cut texts at a NUL."""
+    wanted = list(names)
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), NAMES_AT_ONCE):
+        page = wanted[start : start + NAMES_AT_ONCE]
+        marks = ",".join("?" * len(page))
+        found.update(connection.execute(f"SELECT id, n FROM node WHERE id IN ({marks})", page))
+    return found
+
+
+def as_json(values: Iterable[int]) -> str:
+    """Numbers as the argument of SQLite's `json_each`."""
+    return orjson.dumps(list(values)).decode()

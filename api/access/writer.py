@@ -1,0 +1,199 @@
+"""Apply batches of changes to the access index: one transaction each, with the sequence it brings the index to."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from api.access import schema
+from api.access.rules import Facts, Kind
+from api.access.schema import DELETED, PRIVATE, State, as_json, numbers_of
+
+NAMES_REMEMBERED = 300_000  # numbers of names kept in memory; a memory bound, not a limit
+POSITION_STEP = 1000  # changes between the positions that are kept for tokens of old rows
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document as a change left it. `facts` of a deleted one are its last live body's; None keeps what is known."""
+
+    id: str
+    rev: str
+    deleted: bool
+    facts: Facts | None
+
+
+class IndexWriter:
+    """The only writer of the file. Not for use by two threads at once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.state = schema.read_state(connection)
+        self._numbers: dict[str, int] = {}
+        self._next_number = int(connection.execute("SELECT COALESCE(MAX(n), 0) + 1 FROM node").fetchone()[0])
+
+    @classmethod
+    def open(cls, path: Path, identity: str) -> Self:
+        """The index of that database; one of another database or version is replaced by an empty one."""
+        connection = schema.connect_writer(path)
+        try:
+            fits = (
+                schema.version_of(connection) == schema.VERSION and schema.read_state(connection).identity == identity
+            )
+        except sqlite3.OperationalError:
+            fits = False
+        if not fits:
+            connection.close()
+            schema.remove(path)
+            connection = schema.connect_writer(path)
+            schema.create(connection, identity)
+        return cls(connection)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def unknown(self, ids: Iterable[str]) -> set[str]:
+        """Those ids of which no document has been applied."""
+        wanted = set(ids)
+        numbers = numbers_of(self.connection, wanted)
+        sql = "SELECT node.id FROM json_each(?) CROSS JOIN node ON n = value WHERE rev IS NOT NULL"
+        return wanted - {row[0] for row in self.connection.execute(sql, (as_json(numbers.values()),))}
+
+    def apply(self, entries: Sequence[Entry], couch_seq: str, pending: int) -> State:
+        """Apply the changes in their order and move the index to `couch_seq`. All or nothing."""
+        entries = list({entry.id: entry for entry in entries}.values())
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.state = self._apply(entries, couch_seq, pending)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._numbers.clear()
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            self._next_number = int(self.connection.execute("SELECT COALESCE(MAX(n), 0) + 1 FROM node").fetchone()[0])
+            raise
+        return self.state
+
+    def _apply(self, entries: Sequence[Entry], couch_seq: str, pending: int) -> State:
+        numbers, new = self._number(names_in(entries))
+        change = self.state.change
+        inserts: list[tuple[object, ...]] = []
+        updates: list[tuple[object, ...]] = []
+        updated: list[int] = []
+        deletions: list[tuple[object, ...]] = []
+        signoffs: list[tuple[int, int]] = []
+        changes: dict[int, tuple[int, Facts]] = {}
+        for entry in entries:
+            change += 1
+            n = numbers[entry.id]
+            facts = entry.facts
+            if facts is None and entry.id not in new:
+                deletions.append((entry.rev, DELETED, change, n))
+                continue
+            facts = facts or Facts(entry.id, Kind.OTHER)
+            subject = None if facts.kind is Kind.CONTACT or facts.subject is None else numbers[facts.subject]
+            submitter = None if facts.submitter is None else numbers[facts.submitter]
+            flags = facts.kind | (DELETED if entry.deleted else 0) | (PRIVATE if facts.private else 0)
+            if entry.id in new:
+                new.discard(entry.id)
+                inserts.append((n, entry.id, entry.rev, flags, subject, submitter, change))
+            else:
+                updates.append((entry.rev, flags, subject, submitter, change, n))
+                updated.append(n)
+            signoffs += ((n, numbers[key]) for key in facts.signoff)
+            changes[n] = (change, facts)
+        inserts += ((numbers[name], name, None, 0, None, None, None) for name in new)
+        self.connection.executemany("INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?)", inserts)
+        self.connection.executemany(
+            "UPDATE node SET rev = ?, flags = ?, subject = ?, submitter = ?, change = ? WHERE n = ?", updates
+        )
+        self.connection.executemany("UPDATE node SET rev = ?, flags = flags | ?, change = ? WHERE n = ?", deletions)
+        self.connection.executemany("DELETE FROM signoff WHERE doc = ?", [(n,) for n in updated])
+        self.connection.executemany("INSERT INTO signoff VALUES (?, ?)", signoffs)
+        moved = self._move_contacts(changes, numbers, updated)
+        return self._move_state(change, max(moved, self.state.moved), couch_seq, pending)
+
+    def _number(self, names: set[str]) -> tuple[dict[str, int], set[str]]:
+        """The number of each name, and which names are new to the index."""
+        numbers = {name: self._numbers[name] for name in names if name in self._numbers}
+        asked = [name for name in names if name not in numbers]
+        numbers.update(numbers_of(self.connection, asked))
+        new = {name for name in asked if name not in numbers}
+        for name in new:
+            numbers[name] = self._next_number
+            self._next_number += 1
+        if len(self._numbers) > NAMES_REMEMBERED:
+            self._numbers.clear()
+        self._numbers.update(numbers)
+        return numbers, new
+
+    def _move_contacts(self, changes: dict[int, tuple[int, Facts]], numbers: dict[str, int], updated: list[int]) -> int:
+        """Bring the contact tree in line with the changed documents; the last change that altered it, or 0."""
+        stored = self._stored_contacts(updated)
+        gone: list[tuple[int]] = []
+        contacts: list[tuple[object, ...]] = []
+        paths: list[tuple[int, int, int]] = []
+        moved = 0
+        for n, (change, facts) in changes.items():
+            before = stored.get(n)
+            if facts.kind is not Kind.CONTACT:
+                if before is not None:
+                    gone.append((n,))
+                    moved = change
+                continue
+            chain = {numbers[ancestor]: depth for ancestor, depth in facts.chain}
+            shortcode = None if facts.shortcode is None else numbers[facts.shortcode]
+            primary = None if facts.primary_contact is None else numbers[facts.primary_contact]
+            if before == (chain, shortcode, primary):
+                continue
+            if before is not None:
+                gone.append((n,))
+            moved = change
+            contacts.append((n, shortcode, primary, change))
+            paths += ((ancestor, depth, n) for ancestor, depth in chain.items())
+        self.connection.executemany("DELETE FROM contact WHERE n = ?", gone)
+        self.connection.executemany("DELETE FROM path WHERE contact = ?", gone)
+        self.connection.executemany("INSERT INTO contact VALUES (?, ?, ?, ?)", contacts)
+        self.connection.executemany("INSERT INTO path VALUES (?, ?, ?)", paths)
+        return moved
+
+    def _stored_contacts(self, numbers: list[int]) -> dict[int, tuple[dict[int, int], int | None, int | None]]:
+        asked = as_json(numbers)
+        sql = "SELECT n, shortcode, primary_contact FROM json_each(?) CROSS JOIN contact ON n = value"
+        stored: dict[int, tuple[dict[int, int], int | None, int | None]]
+        stored = {n: ({}, shortcode, primary) for n, shortcode, primary in self.connection.execute(sql, (asked,))}
+        sql = "SELECT contact, ancestor, depth FROM json_each(?) CROSS JOIN path ON contact = value"
+        for n, ancestor, depth in self.connection.execute(sql, (asked,)):
+            stored[n][0][ancestor] = depth
+        return stored
+
+    def _move_state(self, change: int, moved: int, couch_seq: str, pending: int) -> State:
+        before = self.state
+        self.connection.execute(
+            "UPDATE state SET change = ?, moved = ?, couch_seq = ?, pending = ?", (change, moved, couch_seq, pending)
+        )
+        # The latest position and one for every so many changes: enough to restart a token of any age nearby.
+        if before.change // POSITION_STEP == change // POSITION_STEP and before.change % POSITION_STEP:
+            self.connection.execute("DELETE FROM position WHERE change = ?", (before.change,))
+        self.connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (change, couch_seq))
+        return State(before.identity, before.epoch, change, moved, couch_seq, pending)
+
+
+def names_in(entries: Iterable[Entry]) -> set[str]:
+    names: set[str] = set()
+    for entry in entries:
+        names.add(entry.id)
+        facts = entry.facts
+        if facts is None:
+            continue
+        if facts.kind is Kind.CONTACT:
+            names.update(ancestor for ancestor, _ in facts.chain)
+            optional = (facts.shortcode, facts.primary_contact)
+        else:
+            names.update(facts.signoff)
+            optional = (facts.subject, facts.submitter)
+        names.update(name for name in optional if name is not None)
+    return names

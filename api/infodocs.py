@@ -1,0 +1,127 @@
+"""Record when each document was last written through the API, in its infodoc, after the answer has gone out (INF-2)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from api.keys import CONFIG, COUCH
+from core.couch.client import Database, Doc
+from core.dates import iso_of
+from core.errors import DomainError
+
+log = logging.getLogger(__name__)
+
+BATCH = 500  # infodocs read and written at once
+MOST_WAITING = 200_000  # documents remembered while CouchDB is away
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
+
+
+class Infodocs:
+    """Collects what was written and stores it in bulk; `note` never waits and never fails."""
+
+    def __init__(self, sentinel_db: Database, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.db = sentinel_db
+        self.now = now
+        self._waiting: dict[str, str] = {}
+        self._noted = asyncio.Event()
+
+    def note(self, doc_ids: Iterable[str]) -> None:
+        """Remember that these documents were written now. Local and design documents have no infodoc."""
+        date = iso_of(self.now())
+        for doc_id in doc_ids:
+            if not doc_id.startswith("_"):
+                self._waiting.pop(doc_id, None)
+                self._waiting[doc_id] = date
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.pop(next(iter(self._waiting)))
+        if self._waiting:
+            self._noted.set()
+
+    async def run(self) -> None:
+        """Store what was noted, for ever; a CouchDB that is away is waited for."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            await self._noted.wait()
+            try:
+                await self.flush()
+                pause_s = FIRST_PAUSE_S
+            except DomainError as error:
+                log.warning("infodocs: %s; trying again in %.1f s", error.message, pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def flush(self) -> None:
+        """Store everything noted so far. What fails stays noted."""
+        while self._waiting:
+            batch = dict(list(self._waiting.items())[:BATCH])
+            await record_writes(self.db, batch)
+            for doc_id, date in batch.items():
+                if self._waiting.get(doc_id) == date:
+                    del self._waiting[doc_id]
+        self._noted.clear()
+
+
+async def record_writes(db: Database, dates: dict[str, str]) -> None:
+    """Set `latest_replication_date` of each document's infodoc; one that is missing is created (INF-1, INF-2).
+
+    Conflicting writers own other members, so a conflict is answered by reading again, until it is stored.
+    """
+    left = dates
+    while left:
+        stored = await db.get_many(f"{doc_id}-info" for doc_id in left)
+        infodocs = [written_infodoc(stored.get(f"{doc_id}-info"), doc_id, date) for doc_id, date in left.items()]
+        rows = await db.bulk_docs(infodocs)
+        conflicting = {row["id"] for row in rows if row.get("error") == "conflict"}
+        left = {doc_id: date for doc_id, date in left.items() if f"{doc_id}-info" in conflicting}
+
+
+def written_infodoc(stored: Doc | None, doc_id: str, date: str) -> Doc:
+    if stored is not None:
+        return {**stored, "latest_replication_date": date}
+    return {
+        "_id": f"{doc_id}-info",
+        "type": "info",
+        "doc_id": doc_id,
+        "initial_replication_date": date,
+        "latest_replication_date": date,
+    }
+
+
+def written_ids(docs: Iterable[Any], rows: Iterable[Any], *, new_edits: bool) -> list[str]:
+    """The documents of a `_bulk_docs` that count as written: no deletions, and only those that were stored.
+
+    With `new_edits: false` CouchDB reports failures alone, so every live member that has an id counts (INF-2).
+    """
+    live = [doc for doc in docs if isinstance(doc, dict) and not doc.get("_deleted")]
+    if not new_edits:
+        return [doc["_id"] for doc in live if isinstance(doc.get("_id"), str)]
+    deleted = {doc["_id"] for doc in docs if isinstance(doc, dict) and doc.get("_deleted") and "_id" in doc}
+    stored = [row["id"] for row in rows if isinstance(row, dict) and row.get("ok") and isinstance(row.get("id"), str)]
+    return [doc_id for doc_id in stored if doc_id not in deleted]
+
+
+INFODOCS = web.AppKey("infodocs", Infodocs)
+
+
+async def infodoc_lifespan(app: web.Application) -> AsyncIterator[None]:
+    """A `cleanup_ctx` to come after the one that opens CouchDB: stores in the background, and the rest at the end."""
+    app[INFODOCS] = infodocs = Infodocs(app[COUCH].db(app[CONFIG].db_name("sentinel")))
+    task = asyncio.create_task(infodocs.run())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    try:
+        await asyncio.wait_for(infodocs.flush(), timeout=2.0)
+    except (DomainError, TimeoutError) as error:
+        log.warning("some infodocs were not stored: %s", error)
+
+
+def note_writes(request: web.Request, doc_ids: Iterable[str]) -> None:
+    """Fire and forget: the documents a successful write through the API has stored."""
+    request.config_dict[INFODOCS].note(doc_ids)
