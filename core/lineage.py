@@ -224,12 +224,20 @@ def hydrated(doc: Doc, known: Mapping[str, Doc], by_shortcode: Mapping[str, Doc]
 
 
 def hydrated_contact(contact: Doc, known: Mapping[str, Doc]) -> Doc:
-    """The contact under its full ancestors, each with its primary contact and links one level deep (MOD-42)."""
+    """The contact under its full ancestors, each with its primary contact and links one level deep (MOD-42).
+
+    The chain is the one embedded in the contact: what an ancestor's own document says of its parents is left out.
+    """
     full = with_links(contact, known)
-    chain = chain_of(with_links(known.get(each, {"_id": each}), known) for each in chain_ids(contact))
+    chain = chain_of(without_parent(with_links(known.get(each, {"_id": each}), known)) for each in chain_ids(contact))
     if chain:
         full["parent"] = chain
     return full
+
+
+def without_parent(place: Doc) -> Doc:
+    place.pop("parent", None)
+    return place
 
 
 def with_links(contact: Doc, known: Mapping[str, Doc]) -> Doc:
