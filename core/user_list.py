@@ -13,7 +13,7 @@ from core.users import USER_PREFIX, users_db
 BATCH = 500
 
 
-async def list_users(db: Database) -> AsyncIterator[list[Doc]]:
+async def list_users(db: Database, *, batch: int = BATCH) -> AsyncIterator[list[Doc]]:
     """Every account by id, in batches: `{id, rev, type, username, fullname, ..., place, contact}`, no absent values.
 
     Four bulk reads a batch: accounts, profiles, the places and contacts they name, and what stands around the places.
@@ -21,13 +21,13 @@ async def list_users(db: Database) -> AsyncIterator[list[Doc]]:
     start = USER_PREFIX
     while True:
         rows = await users_db(db).all_docs(
-            startkey=start, endkey=f"{USER_PREFIX}\ufff0", include_docs=True, limit=BATCH + 1
+            startkey=start, endkey=f"{USER_PREFIX}\ufff0", include_docs=True, limit=batch + 1
         )
-        accounts = [row["doc"] for row in rows[:BATCH]]
+        accounts = [row["doc"] for row in rows[:batch]]
         yield await listed(db, accounts)
-        if len(rows) <= BATCH:
+        if len(rows) <= batch:
             return
-        start = rows[BATCH]["id"]
+        start = rows[batch]["id"]
 
 
 async def listed(db: Database, accounts: list[Doc]) -> list[Doc]:
