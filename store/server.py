@@ -171,15 +171,14 @@ def _segments(raw_path: str) -> list[str]:
 
 async def _caller(request: web.Request, store: Store) -> tuple[User, str | None]:
     """Who calls, and the name to make a new session cookie for when theirs is getting old."""
-    header = request.headers.get("Authorization")
-    if header is not None:
-        user = await store.accounts.by_basic(header)
-        if user.name is not None:
-            return user, None
     cookie = request.cookies.get("AuthSession")
     if cookie:
         user, ageing = await store.accounts.by_cookie(cookie)
-        return user, user.name if ageing else None
+        if user.name is not None:
+            return user, user.name if ageing else None
+    header = request.headers.get("Authorization")
+    if header is not None:
+        return await store.accounts.by_basic(header), None
     return NOBODY, None
 
 
