@@ -55,7 +55,7 @@ async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     except ConnectionResetError:
         status = "cut short"
-        raise
+        return web.Response(status=499)  # goes nowhere: the connection is closed
     finally:
         log.info("%s %s %s in %.0f ms", request.method, path, status, (time.perf_counter() - started) * 1000)
         request_log.REQUEST_ID.reset(token)

@@ -131,12 +131,20 @@ async def pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> web
     try:
         await response.prepare(request)
         if request.method != "HEAD":
-            async for chunk in answer.content.iter_any():
+            while chunk := await next_chunk(answer):
                 await response.write(chunk)
         await response.write_eof()
     finally:
         feeds.discard(answer)
     return response
+
+
+async def next_chunk(answer: aiohttp.ClientResponse) -> bytes:
+    """What CouchDB has sent since, empty at the end. Unavailable when it breaks off."""
+    try:
+        return await answer.content.readany()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise from_network(error) from error
 
 
 def upstream_path(request: web.Request, path: str | None) -> str:

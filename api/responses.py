@@ -89,7 +89,8 @@ def takes_gzip(request: BaseRequest) -> bool:
 def prefers_json(request: BaseRequest) -> bool:
     """Whether the client prefers JSON over plain text; no wish, or `*/*`, means text (ERR-1)."""
     accepted = weighted(request.headers.get("Accept", ""))
-    return wish(accepted, "application", "json") > wish(accepted, "text", "plain")
+    json = wish(accepted, "application", "json")
+    return json[0] > 0 and json > wish(accepted, "text", "plain")
 
 
 def wish(accepted: list[tuple[str, float]], kind: str, subtype: str) -> tuple[float, int, int]:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.handlers import login, meta, monitoring, not_built, public, session, settings, storage
+from api.handlers import (
+    login,
+    meta,
+    monitoring,
+    not_built,
+    people,
+    places,
+    public,
+    session,
+    settings,
+    storage,
+    users,
+)
 
 
 def public_routes(database: str) -> list[web.RouteDef]:
@@ -21,6 +33,9 @@ def routes(database: str) -> list[web.RouteDef]:
     """Everything else. `api.handlers.storage` must stay last: its route matches every path and method."""
     return [
         *settings.ROUTES,
+        *people.ROUTES,
+        *places.ROUTES,
+        *users.ROUTES,
         *login.routes(database),
         *not_built.ROUTES,
         *public.ROUTES_FOR_ANYONE_LOGGED_IN,
