@@ -1,4 +1,4 @@
-"""The validation language: `{property, rule, translation_key | message}` of the settings, applied to a report (40 §9)."""
+"""The validation language of the settings, `{property, rule, translation_key}`, applied to a report (40 §9)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,107 @@
+"""One active worker per deployment: a lease with an owner and an expiry, kept in the sentinel database (40 SEN-1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+
+from core.couch.client import Database, Doc
+from core.errors import Conflict, DomainError, NotFound
+
+log = logging.getLogger(__name__)
+
+# A whole document, not a local one: CouchDB detects conflicts only for these.
+LEASE_ID = "lease:sentinel"
+TTL_S = 10.0
+
+
+class LeaseLost(Exception):
+    """Another worker is active now, or may be: write nothing more."""
+
+
+def owner_name() -> str:
+    """A name that no other process has, and that tells people where to look."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+class Lease:
+    """The right to process, held while it is renewed in time. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        sentinel_db: Database,
+        owner: str | None = None,
+        *,
+        ttl_s: float = TTL_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.db = sentinel_db
+        self.owner = owner or owner_name()
+        self.ttl_s = ttl_s
+        self.clock = clock
+        self._rev: str | None = None
+        self._expires_s = 0.0
+
+    @property
+    def held(self) -> bool:
+        return self.clock() < self._expires_s
+
+    def check(self) -> None:
+        """Raises LeaseLost unless the lease is held at this moment."""
+        if not self.held:
+            raise LeaseLost(f"{self.owner} does not hold the lease")
+
+    async def acquire(self) -> bool:
+        """Take the lease if it is free, has run out, or is ours; False while another worker holds it."""
+        doc = await self.db.find(LEASE_ID)
+        if doc is not None and doc.get("owner") != self.owner and expiry_s(doc) > self.clock():
+            return False
+        self._rev = doc["_rev"] if doc is not None else None
+        return await self._write()
+
+    async def renew(self) -> None:
+        """Extend the lease. Raises LeaseLost when another worker took it."""
+        if not await self._write():
+            self._expires_s = 0.0
+            raise LeaseLost(f"another worker took the lease of {self.owner}")
+
+    async def keep(self) -> None:
+        """Renew for ever, in time; raises LeaseLost. An outage is waited out as long as the lease lasts."""
+        while True:
+            await asyncio.sleep(self.ttl_s / 4)
+            try:
+                await self.renew()
+            except DomainError as error:
+                log.warning("the lease could not be renewed: %s", error.message)
+                self.check()
+
+    async def release(self) -> None:
+        """Let the next worker start at once."""
+        self._expires_s = 0.0
+        try:
+            if self._rev is not None:
+                await self.db.delete(LEASE_ID, self._rev)
+        except (Conflict, NotFound):
+            log.info("the lease had another owner already")
+        self._rev = None
+
+    async def _write(self) -> bool:
+        """The expiry counts from before the request, so that we never believe longer than what is stored."""
+        expires_s = self.clock() + self.ttl_s
+        doc: Doc = {"_id": LEASE_ID, "type": "lease", "owner": self.owner, "expires": int(expires_s * 1000)}
+        try:
+            self._rev = await self.db.put(doc if self._rev is None else {**doc, "_rev": self._rev})
+        except Conflict:
+            return False
+        self._expires_s = expires_s
+        return True
+
+
+def expiry_s(doc: Doc) -> float:
+    expires = doc.get("expires")
+    return expires / 1000 if isinstance(expires, int | float) else 0.0

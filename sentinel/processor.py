@@ -1,0 +1,139 @@
+"""Process one batch of changes from their documents to their infodocs (40 §1, §4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from core.couch.changes import Change as FeedChange
+from core.couch.client import Database
+from core.couch.errors import from_row
+from core.dates import local_zone, moment_of
+from core.documents import Doc
+from core.errors import Conflict
+from core.lineage import minify
+from sentinel.retries import Failure, Retries
+from sentinel.transitions import Transitions
+from sentinel.transitions.change import Change
+from sentinel.transitions.infodocs import info_id, read_infodocs, result_of, save_infodocs, unmark
+from sentinel.transitions.run import carry_out, in_waves, write
+
+log = logging.getLogger(__name__)
+
+OLD_TOMBSTONE = re.compile(r".+____.+____tombstone")
+
+MARKER_READS = 5
+MARKER_WAIT_S = 0.1
+MARKER_LIFE = timedelta(minutes=2)
+
+
+class Processor:
+    """Everything between a batch of the feed and the checkpoint. `may_write` raises once the lease is lost."""
+
+    def __init__(
+        self,
+        db: Database,
+        sentinel_db: Database,
+        retries: Retries,
+        *,
+        now: Callable[[], datetime],
+        may_write: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.db = db
+        self.sentinel_db = sentinel_db
+        self.retries = retries
+        self.now = now
+        self.may_write = may_write
+
+    async def process(self, feed: Sequence[FeedChange], transitions: Transitions) -> None:
+        """Every change of the batch is done or has a retry document when this returns; else it raises (SEN-12)."""
+        seqs = {change.id: change.seq for change in feed if not change.deleted and is_processed(change.id)}
+        await self.process_docs(seqs, transitions)
+
+    async def retry(self, transitions: Transitions, limit: int = 100) -> bool:
+        """Try again what is due; False when nothing was."""
+        due = self.retries.due(limit)
+        if due:
+            await self.process_docs(dict.fromkeys(due), transitions)
+        return bool(due)
+
+    async def process_docs(self, seqs: Mapping[str, str | None], transitions: Transitions) -> None:
+        """Process the current revision of each document; one that is gone needs nothing (its deletion comes)."""
+        docs = await self.db.get_many(seqs)
+        infos, busy = await self.settled_infodocs(docs.values())
+        changes = [
+            Change(doc_id, doc, infos[doc_id], seqs[doc_id]) for doc_id, doc in docs.items() if doc_id not in busy
+        ]
+        for wave in in_waves(changes, transitions.ordered):
+            await self.process_wave(wave, transitions)
+        failures = [
+            Failure(change.id, change.original["_rev"], describe(change.failure))
+            for change in changes
+            if change.failure is not None
+        ]
+        waiting = [Failure(doc_id, docs[doc_id]["_rev"], "the API is writing it", counts=False) for doc_id in busy]
+        unsettled = {failure.doc_id for failure in (*failures, *waiting)}
+        self.may_write()
+        await self.retries.record([*failures, *waiting])
+        await self.retries.settle(doc_id for doc_id in seqs if doc_id not in unsettled)
+
+    async def process_wave(self, wave: Sequence[Change], transitions: Transitions) -> None:
+        """Run, save the changed documents in one write, then their infodocs in another (TRN-7, INF-4)."""
+        self.may_write()
+        await carry_out(wave, transitions.ordered, transitions.tools, self.db, may_write=self.may_write)
+        changed = [change for change in wave if change.is_changed]
+        self.may_write()
+        rows = await write(self.db, [minify(change.doc) for change in changed])
+        overtaken = set()
+        for change, row in zip(changed, rows, strict=True):
+            problem = from_row(row)
+            if isinstance(problem, Conflict):
+                # A newer revision is there and comes as a change of its own (TRN-10).
+                overtaken.add(change.id)
+            elif problem is not None:
+                change.failure = problem
+        edits = [
+            (change.info, edit)
+            for change in wave
+            if change.failure is None and change.id not in overtaken and (edit := result_of(change, self.now()))
+        ]
+        await save_infodocs(self.sentinel_db, edits)
+
+    async def settled_infodocs(self, docs: Iterable[Doc]) -> tuple[dict[str, Doc], set[str]]:
+        """The infodocs, and the ids of documents that the API is still writing (INF-7)."""
+        infos = await read_infodocs(self.sentinel_db, docs, self.now())
+        marked = {doc_id for doc_id, info in infos.items() if info.get("transitions_started")}
+        for _ in range(MARKER_READS):
+            marked -= {doc_id for doc_id in marked if not info_is_marked(infos[doc_id])}
+            forgotten = {doc_id for doc_id in marked if self.is_forgotten(infos[doc_id])}
+            if forgotten:
+                self.may_write()
+                await save_infodocs(self.sentinel_db, [(infos[doc_id], unmark) for doc_id in forgotten])
+                marked -= forgotten
+            if not marked:
+                break
+            await asyncio.sleep(MARKER_WAIT_S)
+            current = await self.sentinel_db.get_many(info_id(doc_id) for doc_id in marked)
+            infos |= {doc_id: current[info_id(doc_id)] for doc_id in marked if info_id(doc_id) in current}
+        return infos, {doc_id for doc_id in marked if info_is_marked(infos[doc_id])}
+
+    def is_forgotten(self, info: Doc) -> bool:
+        """Whether the API died between the marker and its removal."""
+        started = moment_of(info.get("transitions_started"), local_zone())
+        return started is None or self.now() - started > MARKER_LIFE
+
+
+def info_is_marked(info: Doc) -> bool:
+    return bool(info.get("transitions_started"))
+
+
+def is_processed(doc_id: str) -> bool:
+    """Design documents, infodocs and the tombstones of old releases are not (SEN-9, SEN-21)."""
+    return not (doc_id.startswith("_design/") or doc_id.endswith("-info") or OLD_TOMBSTONE.fullmatch(doc_id))
+
+
+def describe(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Timed work, done by the worker that holds the lease."""

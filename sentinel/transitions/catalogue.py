@@ -1,0 +1,127 @@
+"""The transitions in their order, loaded from the settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.errors import InvalidInput
+from core.messages import DuplicateGuard, Messenger
+from core.phones import PhoneRules
+from core.settings import Settings
+from core.translations import Translations
+from sentinel.transitions.change import Transition
+from sentinel.transitions.default_responses import DefaultResponses
+from sentinel.transitions.generate_shortcode_on_contacts import GenerateShortcodeOnContacts
+from sentinel.transitions.registration import RegistrationTransition
+from sentinel.transitions.tools import Tools
+from sentinel.transitions.update_clinics import UpdateClinics
+
+log = logging.getLogger(__name__)
+
+# TRN-2. update_clinics first: all others want to know the sender. default_responses after whatever may add an error.
+ORDER = (
+    "update_clinics",
+    "self_report",
+    "registration",
+    "accept_patient_reports",
+    "accept_case_reports",
+    "generate_shortcode_on_contacts",
+    "generate_patient_id_on_people",
+    "default_responses",
+    "update_sent_by",
+    "death_reporting",
+    "conditional_alerts",
+    "multi_report_alerts",
+    "update_notifications",
+    "update_scheduled_reports",
+    "resolve_pending",
+    "muting",
+    "mark_for_outbound",
+    "create_user_for_contacts",
+)
+
+BUILT: Mapping[str, Any] = {
+    "update_clinics": UpdateClinics,
+    "registration": RegistrationTransition,
+    "generate_shortcode_on_contacts": GenerateShortcodeOnContacts,
+    "generate_patient_id_on_people": GenerateShortcodeOnContacts,
+    "default_responses": DefaultResponses,
+}
+
+# TRN-11: these run in the worker alone.
+ASYNC_ONLY = frozenset(
+    {
+        "multi_report_alerts",
+        "update_notifications",
+        "muting",
+        "generate_shortcode_on_contacts",
+        "generate_patient_id_on_people",
+        "create_user_for_contacts",
+    }
+)
+
+# TRN-3: gone from the reference for years and harmless in old settings.
+REMOVED = frozenset({"update_sent_forms", "maintain_info_document"})
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """The enabled transitions of one state of the settings, in order."""
+
+    ordered: tuple[Transition, ...]
+    tools: Tools
+
+    @property
+    def synchronous(self) -> tuple[Transition, ...]:
+        """Those that run before a document is first saved (TRN-11)."""
+        return tuple(each for each in self.ordered if each.name not in ASYNC_ONLY)
+
+
+def make_tools(
+    settings: Settings,
+    translations: Translations,
+    now: Callable[[], datetime],
+    duplicates: DuplicateGuard | None = None,
+) -> Tools:
+    guard = duplicates or DuplicateGuard(now)
+    return Tools(Messenger(settings, translations, now, guard), PhoneRules.from_settings(settings), now)
+
+
+def load(settings: Settings, tools: Tools) -> Transitions:
+    """Make every enabled transition. InvalidInput, with all that is wrong in `errors`, when one cannot be (SEN-16)."""
+    errors: list[str] = []
+    loaded: dict[str, Transition] = {}
+    for name in enabled(settings):
+        if name in REMOVED:
+            log.warning("transitions.%s does nothing any more and can be removed from the settings", name)
+        elif name not in ORDER:
+            errors.append(f'Unknown transition "{name}"')
+        elif name not in BUILT:
+            errors.append(f"transition {name} is not built in this version")
+        else:
+            try:
+                transition = BUILT[name].from_settings(settings, tools)
+                loaded[transition.name] = transition
+            except InvalidInput as error:
+                errors.append(f"{name}: {error.message}")
+    if errors:
+        raise InvalidInput("; ".join(errors), errors=errors)
+    return Transitions(tuple(loaded[name] for name in ORDER if name in loaded), tools)
+
+
+def enabled(settings: Settings) -> list[str]:
+    """Names whose value is truthy and does not say `disable` (TRN-1)."""
+    configured = settings.get("transitions")
+    if configured is None:
+        return []
+    if not isinstance(configured, dict):
+        raise InvalidInput("transitions: expected an object", errors=["transitions: expected an object"])
+    return [
+        name
+        for name, value in configured.items()
+        if (isinstance(value, dict) and not value.get("disable")) or (value and not isinstance(value, dict))
+    ]

@@ -1,0 +1,159 @@
+"""Take a number of changes through the transitions together: hydrate, react, write what they made."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from core.couch.client import Database, Row
+from core.couch.errors import from_row
+from core.documents import Doc
+from core.errors import Conflict, DomainError
+from core.lineage import hydrate, minify
+from sentinel.transitions.change import Change, Transition, subject_order_keys
+from sentinel.transitions.lookups import Lookups
+from sentinel.transitions.tools import Tools
+
+log = logging.getLogger(__name__)
+
+# How often a change is repeated at once when another writer was faster with a document it creates or alters.
+ATTEMPTS = 3
+
+
+def in_waves(changes: Iterable[Change], transitions: Sequence[Transition]) -> list[list[Change]]:
+    """Changes that have nothing in common share a wave; those about the same contact keep their order over waves."""
+    waves: list[list[Change]] = []
+    last: dict[str, int] = {}
+    for change in changes:
+        keys = {*subject_order_keys(change.doc), *(key for each in transitions for key in each.order_keys(change.doc))}
+        wave = 1 + max((last.get(key, -1) for key in keys), default=-1)
+        last.update(dict.fromkeys(keys, wave))
+        if wave == len(waves):
+            waves.append([])
+        waves[wave].append(change)
+    return waves
+
+
+async def carry_out(
+    changes: Sequence[Change],
+    transitions: Sequence[Transition],
+    tools: Tools,
+    db: Database,
+    *,
+    may_write: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the transitions on one wave and store the other documents they made, but not the changed ones themselves.
+
+    A change that could not be completed has its `failure`; Unavailable is raised when CouchDB is away. `may_write`
+    raises when we must not write any more.
+    """
+    pending = list(changes)
+    for _ in range(ATTEMPTS):
+        for change in pending:
+            change.begin()
+        await react(pending, transitions, tools, db)
+        may_write()
+        await write_others(pending, db)
+        pending = [change for change in pending if isinstance(change.failure, Conflict)]
+        if not pending:
+            return
+
+
+async def react(changes: Sequence[Change], transitions: Sequence[Transition], tools: Tools, db: Database) -> None:
+    """Hydrate all and take each through its transitions, in memory (TRN-7)."""
+    lookups = Lookups(db, tools.messenger.settings)
+    await hydrate_changes(changes, db)
+    hydrated = [change for change in changes if change.failure is None]
+    failures = await lookups.rounds.run(through(change, transitions, tools, lookups) for change in hydrated)
+    for change, failure in zip(hydrated, failures, strict=True):
+        if isinstance(failure, Exception):
+            change.failure = failure
+        elif failure is not None:
+            raise failure
+
+
+async def hydrate_changes(changes: Sequence[Change], db: Database) -> None:
+    """One document that cannot be hydrated fails alone."""
+    copies = [copy.deepcopy(change.original) for change in changes]
+    try:
+        for change, doc in zip(changes, await hydrate(db, copies), strict=True):
+            change.doc = doc
+    except Exception as error:
+        if len(changes) == 1 and not is_outage(error):
+            log.exception("document %s cannot be hydrated", changes[0].id)
+            changes[0].failure = error
+        elif is_outage(error):
+            raise
+        else:
+            for change in changes:
+                await hydrate_changes([change], db)
+
+
+async def through(change: Change, transitions: Sequence[Transition], tools: Tools, lookups: Lookups) -> None:
+    for transition in transitions:
+        if change.has_run_on_revision(transition.name) or not applies(transition, change):
+            continue
+        try:
+            if await transition.on_match(change, lookups):
+                change.results[transition.name] = True
+        except DomainError as error:
+            if is_outage(error):
+                raise
+            note_error(change, transition, tools, error)
+        except Exception as error:
+            note_error(change, transition, tools, error)
+
+
+def applies(transition: Transition, change: Change) -> bool:
+    """A filter that throws did not match (TRN-5)."""
+    try:
+        return transition.filter(change)
+    except Exception:
+        log.exception("the filter of %s failed on %s", transition.name, change.id)
+        return False
+
+
+def note_error(change: Change, transition: Transition, tools: Tools, error: Exception) -> None:
+    """Write the failure into the document; it is saved if the error says that something was changed (TRN-8)."""
+    log.error("transition %s failed on %s", transition.name, change.id, exc_info=error)
+    text = f"Transition error on {transition.name}: {error}"
+    tools.messenger.add_error(change.doc, {"code": f"{transition.name}_error", "message": text})
+    if getattr(error, "changed", False):
+        change.results[transition.name] = False
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether it is CouchDB that failed and not the document."""
+    return isinstance(error, DomainError) and error.status >= 500
+
+
+async def write_others(changes: Sequence[Change], db: Database) -> None:
+    """Store what the transitions made beside the changed documents; where that fails the change has to be repeated."""
+    writers: dict[str, Change] = {}
+    docs: list[Doc] = []
+    for change in changes:
+        if change.failure is not None:
+            continue
+        if not writers.keys().isdisjoint(change.others):
+            change.failure = Conflict("another change of the same moment alters the same document")
+            continue
+        writers.update(dict.fromkeys(change.others, change))
+        docs += [minify(doc) for doc in change.others.values()]
+    for doc, row in zip(docs, await write(db, docs), strict=True):
+        failure = from_row(row)
+        if failure is not None:
+            log.info("%s for %s: %s", doc["_id"], writers[doc["_id"]].id, failure.message)
+            writers[doc["_id"]].failure = failure
+
+
+async def write(db: Database, docs: Sequence[Doc]) -> list[Row]:
+    """A row for each document, as `_bulk_docs` gives them; one that spoils the whole request fails alone."""
+    try:
+        return await db.bulk_docs(docs)
+    except DomainError as error:
+        if is_outage(error):
+            raise
+        if len(docs) == 1:
+            return [{"id": docs[0]["_id"], "error": error.slug, "reason": error.message}]
+        return [row for doc in docs for row in await write(db, [doc])]

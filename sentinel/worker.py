@@ -1,0 +1,203 @@
+"""The background worker: takes the lease, follows the feed, does the timed work, and stops cleanly (40 §1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from core.config import Config
+from core.couch.changes import Batch, follow
+from core.couch.client import Couch, connect
+from core.dates import local_zone
+from core.errors import DomainError
+from sentinel.checkpoint import Checkpoint
+from sentinel.configuration import Configuration
+from sentinel.lease import TTL_S, Lease, LeaseLost
+from sentinel.processor import Processor
+from sentinel.retries import Retries
+from sentinel.schedule.due_messages import count_overdue, send_due
+from sentinel.state import WorkerState
+
+log = logging.getLogger(__name__)
+
+BATCH_SIZE = 200
+DUE_INTERVAL_S = 60.0
+RETRY_INTERVAL_S = 1.0
+LONGEST_WAIT_S = 10.0
+
+
+def local_now() -> datetime:
+    return datetime.now(local_zone())
+
+
+async def run_worker(
+    config: Config,
+    stop: asyncio.Event,
+    *,
+    now: Callable[[], datetime] = local_now,
+    due_interval_s: float = DUE_INTERVAL_S,
+    lease_ttl_s: float = TTL_S,
+) -> None:
+    """Work until `stop` is set; stand by while another worker is active. CouchDB being away is waited out.
+
+    `now` gives the moment with the server's timezone. Raises what cannot be waited out, such as a database that is
+    gone: the supervisor starts the process again.
+    """
+    async with connect(config) as couch:
+        wait_s = 0.5
+        while not stop.is_set():
+            lease = Lease(couch.db(config.db_name("sentinel")), ttl_s=lease_ttl_s)
+            try:
+                if await stand_by(lease, stop):
+                    log.info("active as %s", lease.owner)
+                    await Leadership(config, couch, lease, now, due_interval_s).last(stop)
+                wait_s = 0.5
+            except LeaseLost as lost:
+                log.warning("standing by: %s", lost)
+            except DomainError as error:
+                if error.status < 500:
+                    raise
+                log.warning("CouchDB: %s; trying again in %.1f s", error.message, wait_s)
+                await until(stop, wait_s)
+                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            finally:
+                with suppress(DomainError):
+                    await lease.release()
+
+
+async def stand_by(lease: Lease, stop: asyncio.Event) -> bool:
+    """Wait for the lease; False when we are to stop first."""
+    while not stop.is_set():
+        if await lease.acquire():
+            return True
+        await until(stop, lease.ttl_s / 5)
+    return False
+
+
+async def until(stop: asyncio.Event, timeout_s: float) -> None:
+    """Wait that long, or until `stop` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), timeout_s)
+
+
+class Leadership:
+    """The time from taking the lease to losing it or stopping."""
+
+    def __init__(
+        self, config: Config, couch: Couch, lease: Lease, now: Callable[[], datetime], due_interval_s: float
+    ) -> None:
+        self.config = config
+        self.lease = lease
+        self.now = now
+        self.due_interval_s = due_interval_s
+        self.db = couch.db(config.database)
+        sentinel_db = couch.db(config.db_name("sentinel"))
+        self.checkpoint = Checkpoint(sentinel_db)
+        self.retries = Retries(sentinel_db, now)
+        self.configuration = Configuration(self.db, now)
+        self.state = WorkerState(sentinel_db, lease.owner, now)
+        self.processor = Processor(self.db, sentinel_db, self.retries, now=now, may_write=lease.check)
+        # Held while changes are being written: stopping waits for it, so that no batch is left half done.
+        self.writing = asyncio.Lock()
+
+    async def last(self, stop: asyncio.Event) -> None:
+        """Process until `stop` is set; raises LeaseLost, or what ended one of the tasks."""
+        heartbeat_s = self.config.feed_heartbeat_s
+        keeping = asyncio.create_task(self.lease.keep())
+        try:
+            await self.configuration.start()
+            await self.retries.load()
+            await self.announce()
+            works = [
+                self.configuration.follow(heartbeat_s, self.announce),
+                self.follow_feed(heartbeat_s),
+                self.repeat(self.retry, RETRY_INTERVAL_S),
+                self.repeat(self.send_due, self.due_interval_s),
+            ]
+            await self.together(works, keeping, stop)
+        finally:
+            await cancel(keeping)
+
+    async def together(
+        self, works: list[Coroutine[Any, Any, None]], keeping: asyncio.Task[None], stop: asyncio.Event
+    ) -> None:
+        """Run until the first ends, which is a failure, or we stop; then finish the batch in hand within `drain_s`."""
+        tasks = [asyncio.create_task(work) for work in works]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks, keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if done == {stopping}:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.writing.acquire(), self.config.drain_s)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            await cancel(stopping, *tasks)
+
+    async def announce(self) -> None:
+        """Tell monitoring what is wrong, or that nothing is."""
+        await self.state.note(
+            transitions_disabled=self.configuration.transitions is None,
+            errors=self.configuration.errors,
+            retries=len(self.retries.waiting),
+            failed=len(self.retries.failed),
+        )
+
+    async def follow_feed(self, heartbeat_s: float) -> None:
+        """Process batch after batch; each is repeated until it is done, so the position never passes a change."""
+        position = await self.checkpoint.read()
+        async for batch in follow(self.db, position, limit=BATCH_SIZE, heartbeat_s=heartbeat_s):
+            await self.patiently(lambda batch=batch: self.process(batch))  # type: ignore[misc]
+
+    async def process(self, batch: Batch) -> None:
+        transitions = await self.configuration.usable()
+        async with self.writing:
+            await self.processor.process(batch.changes, transitions)
+            self.lease.check()
+            await self.checkpoint.save(batch.last_seq)
+        await self.state.note(last_seq=batch.last_seq)
+        await self.announce()
+
+    async def retry(self) -> None:
+        if self.retries.due(1):
+            transitions = await self.configuration.usable()
+            async with self.writing:
+                await self.processor.retry(transitions)
+            await self.announce()
+
+    async def send_due(self) -> None:
+        """A failing run is logged and tried again at the next interval (JOB-1)."""
+        try:
+            await send_due(self.db, self.configuration.tools, self.lease.check)
+            await self.state.note(overdue_tasks=await count_overdue(self.db, self.now()))
+        except DomainError as error:
+            log.error("due messages: %s", error.message)
+
+    async def repeat(self, work: Callable[[], Coroutine[Any, Any, None]], interval_s: float) -> None:
+        while True:
+            await self.patiently(work)
+            await asyncio.sleep(interval_s)
+
+    async def patiently(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do it, again and again while CouchDB is away."""
+        wait_s = 0.2
+        while True:
+            try:
+                return await work()
+            except DomainError as error:
+                if error.status < 500:
+                    raise
+                log.warning("%s; trying again in %.1f s", error.message, wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """End the tasks and wait until they have; their outcome was looked at before, or does not matter any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
