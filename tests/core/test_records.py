@@ -11,6 +11,8 @@ from core.records import record_from_json, record_from_message, unparsable_recor
 from core.settings import Settings
 from core.translations import Translations
 
+pytestmark = pytest.mark.usefixtures("utc")
+
 NOW_MS = 1_709_280_000_000
 SENDER = "0712345678"
 VISIT_MS = 1_709_337_600_000
