@@ -42,10 +42,6 @@ class _Thrown(msgspec.Struct):
     thrown: Any
 
 
-_decode_maps = msgspec.json.Decoder(tuple[list[list[tuple[msgspec.Raw, msgspec.Raw]]], list[str]])
-_decode_answer = msgspec.json.Decoder(tuple[msgspec.Raw, list[str]])
-
-
 @dataclass(frozen=True)
 class MapProgram:
     """The map functions of one view group, with the library (`views.lib`) they may require."""
@@ -77,6 +73,11 @@ class _Thrower(Exception):
     def __init__(self, thrown: Any) -> None:
         super().__init__(thrown)
         self.thrown = thrown
+
+
+_BadRows = (_OutOfLimits, _Thrower, msgspec.DecodeError, RecursionError)
+_decode_maps = msgspec.json.Decoder(tuple[list[list[tuple[msgspec.Raw, msgspec.Raw]]], list[str]])
+_decode_answer = msgspec.json.Decoder(tuple[msgspec.Raw, list[str]])
 
 
 class _Realm:
@@ -263,7 +264,7 @@ class JavaScript:
         text = doc.decode()
         try:
             return _rows(self._run(compile_call, "map", text))
-        except (_OutOfLimits, _Thrower) as error:
+        except _BadRows as error:
             if len(program.maps) == 1:
                 _warn(program.maps[0][0], doc, error)
                 return [[]]
@@ -271,7 +272,7 @@ class JavaScript:
         for index, (name, _) in enumerate(program.maps):
             try:
                 views += _rows(self._run(compile_call, "mapOne", text, index))
-            except (_OutOfLimits, _Thrower) as error:
+            except _BadRows as error:
                 _warn(name, doc, error)
                 views.append([])
         return views
@@ -336,8 +337,8 @@ def _write_log(lines: Sequence[str]) -> None:
         log.info("design document: %s", line)
 
 
-def _warn(view: str, doc: bytes, error: _OutOfLimits | _Thrower) -> None:
-    reason = error.reason if isinstance(error, _OutOfLimits) else _json_text(error.thrown)
+def _warn(view: str, doc: bytes, error: Exception) -> None:
+    reason = _json_text(error.thrown) if isinstance(error, _Thrower) else str(error)
     doc_id = msgspec.json.decode(doc, type=_HasId)._id
     log.warning("view %s: no rows for document %s: %s", view, doc_id, reason)
 

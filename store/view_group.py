@@ -15,6 +15,8 @@ from store.javascript import MapProgram
 
 INDEX_FORMAT = 1  # raise it when the layout of an index file changes: every index is then built anew
 
+_NOT_STORED = ("_count", "_approx_count_distinct")  # blocks have a count anyway; distinct keys do not add up
+
 
 @dataclass(frozen=True)
 class View:
@@ -31,6 +33,7 @@ class ViewGroup:
     signature: str
     views: Mapping[str, View]
     program: MapProgram
+    stored_reduces: tuple[tuple[str, ...], ...]  # for each map the reduces whose partial results an index keeps
     include_design: bool
     local_seq: bool
 
@@ -58,7 +61,7 @@ def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
     options = ddoc.get("options")
     options = options if isinstance(options, Mapping) else {}
     reduces = {name: reduce.strip() for name, (_, reduce) in functions.items() if isinstance(reduce, str) and reduce}
-    content = {
+    content: dict[str, Any] = {
         "format": INDEX_FORMAT,
         "collation": TABLE_DIGEST,
         "language": language,
@@ -67,11 +70,13 @@ def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
         "reduces": sorted({(sources.index(functions[name][0]), reduce) for name, reduce in reduces.items()}),
         "options": {str(name): value for name, value in options.items()},
     }
+    stored = {(map_index, reduce) for map_index, reduce in content["reduces"] if reduce not in _NOT_STORED}
     names = {source: name for name, (source, _) in functions.items()}
     return ViewGroup(
         signature=hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32],
         views={name: View(sources.index(source), reduces.get(name)) for name, (source, _) in functions.items()},
         program=MapProgram(tuple((names[source], source) for source in sources), lib),
+        stored_reduces=tuple(tuple(sorted(r for at, r in stored if at == index)) for index in range(len(sources))),
         include_design=options.get("include_design") is True,
         local_seq=options.get("local_seq") is True,
     )

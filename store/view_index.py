@@ -20,9 +20,12 @@ from typing import Any
 import orjson
 
 from store.collation import sort_key
+from store.errors import StoreError
 from store.javascript import JavaScript, Row
 from store.source import DocSource, Winner
+from store.view_blocks import change_blocks, create_blocks
 from store.view_group import ViewGroup
+from store.view_reduce import store_reductions
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +38,11 @@ _ROWS = "view INTEGER NOT NULL, sort BLOB NOT NULL, id TEXT NOT NULL, n INTEGER 
 IndexRow = tuple[int, bytes, str, int, str, str]  # view, sort key, document id, emission, key, value
 
 
-class Stopped(Exception):
-    """The index was closed while it was being brought up to date."""
+class Stopped(StoreError):
+    """503: the index was closed while it was being brought up to date."""
+
+    status = 503
+    slug = "service_unavailable"
 
 
 class ViewIndex:
@@ -95,7 +101,12 @@ class ViewIndex:
                 for winners, mapped in self._mapped(self.seq):
                     self._apply(connection, winners, mapped)
                     if self.seq >= target:
-                        return
+                        break
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    store_reductions(connection, self.group, self._engine)
+                    connection.execute("UPDATE state SET seq = max(seq, ?)", (target,))
+            self.seq = max(self.seq, target)
 
     def stop(self) -> None:
         """Make a running update end soon, and close idle connections."""
@@ -135,7 +146,6 @@ class ViewIndex:
             connection.execute(f"CREATE TABLE loading.unsorted ({_ROWS})")
             connection.execute(f"CREATE TABLE rows ({_ROWS}, PRIMARY KEY (view, sort, id, n)) WITHOUT ROWID")
             connection.execute("CREATE TABLE state (seq INTEGER NOT NULL)")
-            connection.execute("CREATE TABLE totals (view INTEGER PRIMARY KEY, rows INTEGER NOT NULL)")
             seq = 0
             connection.execute("BEGIN")
             for winners, mapped in self._mapped(0, target):
@@ -146,7 +156,8 @@ class ViewIndex:
             connection.execute("INSERT INTO rows SELECT * FROM loading.unsorted ORDER BY view, sort, id, n")
             connection.execute("CREATE INDEX rows_of_doc ON rows (id)")
             connection.execute("INSERT INTO state VALUES (?)", (max(seq, target),))
-            connection.execute("INSERT INTO totals SELECT view, count(*) FROM rows GROUP BY view")
+            create_blocks(connection, len(self.group.program.maps))
+            store_reductions(connection, self.group, self._engine)
             connection.execute("COMMIT")
         with building.open("rb+") as file:
             os.fsync(file.fileno())
@@ -158,19 +169,14 @@ class ViewIndex:
     ) -> None:
         """Replace the rows of some documents, in one transaction with the seq."""
         rows = _index_rows(winners, mapped)
-        change: dict[int, int] = {}
-        for row in rows:
-            change[row[0]] = change.get(row[0], 0) + 1
         with connection:
             connection.execute("BEGIN IMMEDIATE")
+            changes = [(view, sort, id_, 1) for view, sort, id_, *_ in rows]
             for winner in winners:
-                for (view,) in connection.execute("DELETE FROM rows WHERE id = ? RETURNING view", (winner.id,)):
-                    change[view] = change.get(view, 0) - 1
+                gone = connection.execute("DELETE FROM rows WHERE id = ? RETURNING view, sort", (winner.id,))
+                changes += [(view, sort, winner.id, -1) for view, sort in gone]
             connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
-            connection.executemany(
-                "INSERT INTO totals VALUES (?, ?) ON CONFLICT (view) DO UPDATE SET rows = rows + excluded.rows",
-                change.items(),
-            )
+            change_blocks(connection, changes)
             connection.execute("UPDATE state SET seq = ?", (winners[-1].seq,))
         self.seq = winners[-1].seq
         self._advance(len(winners))
@@ -200,7 +206,7 @@ class ViewIndex:
             for at, views in zip(live, future.result(), strict=True):
                 mapped[at] = views
             if self._stop.is_set():
-                raise Stopped
+                raise Stopped("The database is being closed.")
             yield winners, mapped
 
     def _is_mapped(self, winner: Winner) -> bool:
@@ -239,5 +245,10 @@ def _index_rows(winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]) ->
     for winner, views in zip(winners, mapped, strict=True):
         for view, emitted in enumerate(views):
             for n, row in enumerate(emitted):
-                rows.append((view, sort_key(orjson.loads(row.key)), winner.id, n, row.key.decode(), row.value.decode()))
+                try:
+                    sort = sort_key(orjson.loads(row.key))
+                except ValueError as error:  # nested deeper than JSON readers go
+                    log.warning("no row for a key of document %s: %s", winner.id, error)
+                    continue
+                rows.append((view, sort, winner.id, n, row.key.decode(), row.value.decode()))
     return rows

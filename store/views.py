@@ -12,9 +12,10 @@ from store.errors import CompilationError
 from store.javascript import JavaScriptPool
 from store.source import DocSource
 from store.view_group import ViewGroup, view_group
-from store.view_index import Stopped, ViewIndex
+from store.view_index import ViewIndex
 from store.view_query import ViewParams
-from store.view_read import Head, ReadDocs, read_reductions, read_rows, reducer_of
+from store.view_read import Head, ReadDocs, read_rows
+from store.view_reduce import reduction
 
 Result = TypeVar("Result")
 
@@ -188,8 +189,8 @@ class Views:
         with index.reader() as connection:
             seq = connection.execute("SELECT seq FROM state").fetchone()[0]
             if params.reduce:
-                reducer = reducer_of(definition, group.program.lib, self._javascript.engine(group.signature))
-                pieces = read_reductions(connection, definition, params, reducer)
+                engine = self._javascript.engine(group.signature)
+                pieces = reduction(connection, group, definition, engine).read(params)
             else:
                 pieces = read_rows(connection, definition, params, self._read_docs)
             yield next(pieces), seq
@@ -244,10 +245,7 @@ class _Kept:
     async def close(self) -> None:
         self.index.stop()
         if self._update is not None:
-            try:
-                await self._update
-            except Stopped:
-                pass
+            await asyncio.wait([self._update])
 
 
 def _in_own_thread(work: Callable[[], None]) -> asyncio.Future[None]:
