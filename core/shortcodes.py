@@ -1,0 +1,78 @@
+"""Short codes that people can write into an SMS: digits with a check digit, unique in a deployment (35 §9)."""
+
+from __future__ import annotations
+
+import random
+
+from core.couch.client import Database, Doc
+from core.errors import Conflict, DomainError
+
+LENGTH_ID = "shortcode-id-length"
+SHORTEST = 5
+LONGEST = 13
+CANDIDATES = 200
+TRIES_AT_A_LENGTH = 3
+
+CHANCE = random.SystemRandom()
+
+
+def check_digit(digits: str) -> str:
+    """Weigh the digits n+1, n ... 2, sum modulo 11, with 10 written as 0 (V-1)."""
+    total = sum(int(digit) * weight for digit, weight in zip(digits, range(len(digits) + 1, 1, -1), strict=True))
+    return str(total % 11 % 10)
+
+
+def candidates(length: int, number: int, chance: random.Random = CHANCE) -> list[str]:
+    """So many different codes of a length, or all there are: random digits and their check digit (V-2)."""
+    space = 10 ** (length - 1)
+    chosen = chance.sample(range(space), min(number, space))
+    return [digits + check_digit(digits) for digits in (f"{each:0{length - 1}d}" for each in chosen)]
+
+
+async def reserve_shortcodes(db: Database, number: int, *, chance: random.Random = CHANCE) -> list[str]:
+    """So many codes that no document has and that nobody else will be given (MOD-50..53, TRN-18).
+
+    `db` is the main database. Each code is claimed by a document `shortcode:<code>` of the `-sentinel` database, which
+    only one writer can create. DomainError when every length up to 13 is full.
+    """
+    if number <= 0:
+        return []
+    reserved: list[str] = []
+    length = await current_length(db)
+    tries = 0
+    while True:
+        wanted = number - len(reserved)
+        tried = candidates(length, max(CANDIDATES, 2 * wanted), chance)
+        used = {str(row["key"]) for row in await db.view("medic", "docs_by_shortcode", keys=tried)}
+        free = [code for code in tried if code not in used][:wanted]
+        reserved += await claim(db, free)
+        if len(reserved) == number:
+            return reserved
+        tries += 1
+        if not free or tries == TRIES_AT_A_LENGTH:
+            length, tries = await grow(db, length), 0
+
+
+async def current_length(db: Database) -> int:
+    doc = await db.find(LENGTH_ID)
+    length = (doc or {}).get("current_length")
+    return min(max(length, SHORTEST), LONGEST) if isinstance(length, int) else SHORTEST
+
+
+async def claim(db: Database, codes: list[str]) -> list[str]:
+    """Those of the codes that were not claimed before; the others lose to whoever was first."""
+    claims: list[Doc] = [{"_id": f"shortcode:{code}", "type": "shortcode", "shortcode": code} for code in codes]
+    rows = await db.couch.db(f"{db.name}-sentinel").bulk_docs(claims)
+    return [code for code, row in zip(codes, rows, strict=True) if "error" not in row]
+
+
+async def grow(db: Database, length: int) -> int:
+    """Make codes one digit longer from now on and return the new length; another's growth at the same time is ours."""
+    if length >= LONGEST:
+        raise DomainError("Every short code of up to 13 digits is in use")
+    doc = await db.find(LENGTH_ID) or {"_id": LENGTH_ID}
+    try:
+        await db.put({**doc, "current_length": length + 1})
+    except Conflict:
+        pass
+    return length + 1
