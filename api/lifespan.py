@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+from api.access.index import AccessIndex
 from api.handlers.monitoring import open_metrics
 from api.infodocs import infodoc_lifespan
 from api.keys import ACCESS, CONFIG, COUCH, DB, SESSIONS, SETTINGS
@@ -54,11 +55,6 @@ async def open_sessions(app: web.Application) -> AsyncIterator[None]:
 
 async def open_access(app: web.Application) -> AsyncIterator[None]:
     """The read side of the access index, whose file may be made by the indexer at any time."""
-    try:
-        from api.access.index import AccessIndex
-    except ImportError:
-        yield
-        return
     access = AccessIndex(app[CONFIG].access_index)
     app[ACCESS] = access
     yield
