@@ -1,4 +1,4 @@
-"""Documents between the wire and the file: what a client sent becomes an edit, what is stored is shown as CouchDB does."""
+"""Documents between the wire and the file: a client's JSON becomes an edit, what is stored becomes CouchDB's JSON."""
 
 from __future__ import annotations
 

@@ -131,6 +131,7 @@ async def _handle(request: web.Request) -> web.StreamResponse:
     store = request.app[STORE]
     call = Call(request, store, NOBODY)
     renew: str | None = None
+    response: web.StreamResponse
     try:
         segments = _segments(request.rel_url.raw_path)
         call.user, renew = await _caller(request, store)
@@ -138,17 +139,26 @@ async def _handle(request: web.Request) -> web.StreamResponse:
             raise Unauthorized("Authentication required.")
         response = await _dispatch(call, segments)
     except StoreError as error:
-        response = _failure(error)
-    except ConnectionError:  # the client went away in the middle of its answer
-        raise
+        response = _cut_short(call, error) or _failure(error)
     except web.HTTPException as error:
         response = _failure(StoreError(error.reason, slug="bad_request", status=error.status))
     except Exception:
         log.exception("unhandled error in %s %s", request.method, request.path)
-        response = _failure(StoreError("The server failed; its log says why."))
+        failure = StoreError("The server failed; its log says why.")
+        response = _cut_short(call, failure) or _failure(failure)
     if renew is not None and not response.prepared and "Set-Cookie" not in response.headers:
         root.set_cookie(call, response, await store.accounts.new_cookie(renew))
     return response
+
+
+def _cut_short(call: Call, error: StoreError) -> web.StreamResponse | None:
+    """Break the connection when the status is sent already: a client must not take half an answer for a whole one."""
+    if call.started is None:
+        return None
+    log.warning("answer to %s cut short: %s", call.request.path, error.reason)
+    if call.request.transport is not None:
+        call.request.transport.abort()
+    return call.started
 
 
 def _failure(error: StoreError) -> web.Response:

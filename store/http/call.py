@@ -23,7 +23,7 @@ _TRUE, _FALSE = "true", "false"
 class Call:
     """A request with its caller. `rest` are the decoded path segments after what the route named."""
 
-    __slots__ = ("query", "request", "rest", "store", "user")
+    __slots__ = ("query", "request", "rest", "started", "store", "user")
 
     def __init__(self, request: web.Request, store: Store, user: User) -> None:
         self.request = request
@@ -31,6 +31,7 @@ class Call:
         self.user = user
         self.query: Mapping[str, str] = request.query
         self.rest: Sequence[str] = ()
+        self.started: web.StreamResponse | None = None  # the answer whose status is sent already
 
     @property
     def method(self) -> str:
@@ -107,13 +108,20 @@ class Call:
     async def stream(
         self, chunks: AsyncIterable[bytes], *, content_type: str = JSON, headers: Mapping[str, str] | None = None
     ) -> web.StreamResponse:
-        """Send an answer piece by piece, at the pace the client takes it."""
+        """Send an answer piece by piece, at the pace the client takes it; what fails before the first is raised."""
+        pieces = aiter(chunks)
+        piece = await anext(pieces, b"")
         response = web.StreamResponse(headers={**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {})})
         await response.prepare(self.request)
+        self.started = response
         if self.method != "HEAD":
-            async for chunk in chunks:
-                await response.write(chunk)
-        await response.write_eof()
+            try:
+                if piece:
+                    await response.write(piece)
+                async for chunk in pieces:
+                    await response.write(chunk)
+            except ConnectionError:  # the client went away: nobody is left to tell
+                response.force_close()
         return response
 
 

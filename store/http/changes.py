@@ -162,8 +162,8 @@ def _javascript_request(call: Call, database: Database, body: dict[str, Any]) ->
         "requested_path": path,
         "path": path,
         "raw_path": call.request.path_qs,
-        "query": dict(call.query),
-        "headers": dict(call.request.headers),
+        "query": {str(name): value for name, value in call.query.items()},
+        "headers": {str(name): value for name, value in call.request.headers.items()},
         "body": orjson.dumps(body).decode() if body else "undefined",
         "peer": call.request.remote,
         "form": {},
@@ -207,8 +207,7 @@ async def _batches(database: Database, feed: Feed, after: int, limit: int) -> As
 
 async def _answer(call: Call, database: Database, feed: Feed) -> AsyncIterator[bytes]:
     """One JSON object; as a long poll it is held until it has a row or its time is over."""
-    yield b'{"results":[\n'
-    last, left, separator = feed.since, feed.limit, b""
+    last, left, separator = feed.since, feed.limit, b'{"results":[\n'  # goes out late: a failing filter is a status
     while True:
         sent = False
         async for batch, scanned in _batches(database, feed, last, left):
@@ -220,7 +219,9 @@ async def _answer(call: Call, database: Database, feed: Feed) -> AsyncIterator[b
         if feed.mode == "normal" or sent:
             break
         last = max(last, feed.since)
-        held = False
+        if separator:
+            yield separator
+        separator, held = b"", False
         async for beat in _held(call, database, feed, last):
             if beat:
                 yield beat
@@ -228,6 +229,8 @@ async def _answer(call: Call, database: Database, feed: Feed) -> AsyncIterator[b
                 held = True
         if not held:
             break
+    if separator and separator != b",\n":
+        yield separator
     if feed.mode == "normal" and left == feed.limit:
         last = database.update_seq if last < feed.since or feed.descending else max(last, feed.since)
     pending = 0
@@ -289,6 +292,7 @@ async def _rows(call: Call, database: Database, feed: Feed) -> AsyncIterator[tup
 
 
 async def _lines(call: Call, database: Database, feed: Feed) -> AsyncIterator[bytes]:
+    yield b""  # the client learns at once that it is connected
     last = feed.since
     async for batch, scanned in _rows(call, database, feed):
         last = scanned
@@ -298,6 +302,7 @@ async def _lines(call: Call, database: Database, feed: Feed) -> AsyncIterator[by
 
 
 async def _events(call: Call, database: Database, feed: Feed) -> AsyncIterator[bytes]:
+    yield b""
     async for batch, _ in _rows(call, database, feed):
         if batch is None:
             yield b"event: heartbeat\ndata: \n\n"

@@ -1,0 +1,60 @@
+"""A store of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+from store_client import ADMIN, Client
+
+from store.server import StoreConfig, create_app
+
+
+class Clock:
+    """Seconds that only pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store_url(tmp_path: Path, clock: Clock) -> AsyncIterator[str]:
+    """A running store, cheap in everything that is slow on purpose."""
+    config = StoreConfig(
+        data=tmp_path / "data",
+        admins=dict([ADMIN]),
+        pbkdf2_iterations=10,
+        cookie_timeout_s=1000,
+        max_body_bytes=20_000_000,
+        max_attachment_bytes=1_000_000,
+        now=clock,
+    )
+    server = TestServer(create_app(config))
+    await server.start_server()
+    yield str(server.make_url("/")).rstrip("/")
+    await server.close()
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Client]:
+    async with ClientSession() as session:
+        yield Client(session, store_url)
+
+
+@pytest.fixture
+async def db(store: Client) -> str:
+    """The path of an empty database that every user may use."""
+    assert (await store.put("/db")).status == 201
+    assert (await store.put("/db/_security", {})).status == 200
+    return "/db"
