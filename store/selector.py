@@ -122,7 +122,7 @@ _ARGUMENT_FITS = {
 
 
 def _push_fields(condition: Selector, path: str) -> Selector:
-    """Field names moved down through the boolean operators: `{a: {$or: [{b: x}, ..]}}` becomes `{$or: [{a.b: x}, ..]}`."""
+    """Field names moved down through boolean operators: `{a: {$or: [{b: x}, ..]}}` becomes `{$or: [{a.b: x}, ..]}`."""
     name, argument = only(condition)
     if name in _LIST_OF_SELECTORS:
         return {name: [_push_fields(each, path) for each in argument]}
