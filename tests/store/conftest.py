@@ -9,18 +9,9 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from store_client import ADMIN, Client
+from store_clock import Clock
 
 from store.server import StoreConfig, create_app
-
-
-class Clock:
-    """Seconds that only pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
