@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.access.index import AccessIndex
 from api.handlers.monitoring import open_metrics
+from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
 from api.keys import ACCESS, CONFIG, COUCH, DB, SESSIONS, SETTINGS
 from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
@@ -61,7 +62,7 @@ async def open_access(app: web.Application) -> AsyncIterator[None]:
     await access.close()
 
 
-LIFESPANS = (open_couch, watch_settings, open_sessions, open_access, infodoc_lifespan, open_metrics)
+LIFESPANS = (open_couch, watch_settings, open_sessions, open_access, infodoc_lifespan, incoming_lifespan, open_metrics)
 
 
 async def end_feeds(app: web.Application) -> None:

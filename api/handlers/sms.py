@@ -1,0 +1,78 @@
+"""The protocol of SMS gateways: messages in, reports on those sent, messages out (EP-SMS-1..9)."""
+
+from __future__ import annotations
+
+import orjson
+from aiohttp import web
+
+from api.auth import require
+from api.errors import Handler, error_middleware, render
+from api.incoming import INCOMING
+from api.infodocs import note_writes
+from api.keys import DB, REQUEST_SETTINGS
+from api.params import read_json, require_json
+from api.responses import json_response
+from core.couch.client import Doc, Row
+from core.errors import DomainError, InvalidInput
+from core.sms import SmsExchange
+
+
+async def get_gateway(request: web.Request) -> web.Response:
+    """GET /api/sms: tells a gateway that address and login are right. Permission: can_access_gateway_api."""
+    require(request, "can_access_gateway_api")
+    return json_response({"medic-gateway": True})
+
+
+async def post_exchange(request: web.Request) -> web.Response:
+    """POST /api/sms: store `messages`, apply `updates`, answer `{"messages": [{id, to, content}]}` to be sent.
+
+    Answered when all is stored; after any failure the gateway sends everything again, and may.
+    Permission: can_access_gateway_api.
+    """
+    require_json(request)
+    require(request, "can_access_gateway_api")
+    body = await read_json(request)
+    if not isinstance(body, dict):
+        raise InvalidInput("The body must be an object with the lists messages and updates")
+    exchange = await sms_exchange(request)
+    return json_response({"messages": await exchange.exchange(body.get("messages"), body.get("updates"))})
+
+
+async def sms_exchange(request: web.Request) -> SmsExchange:
+    """The exchange under the settings this request began with."""
+    incoming, settings = request.config_dict[INCOMING], request[REQUEST_SETTINGS]
+    translations = await incoming.translations()
+
+    async def process(docs: list[Doc]) -> list[Row]:
+        rows = await incoming.save(docs, settings, translations)
+        note_writes(request, (row["id"] for row in rows if "error" not in row))
+        return rows
+
+    return SmsExchange(request.config_dict[DB], settings, translations, incoming.now, process)
+
+
+def render_for_gateway(request: web.Request, error: DomainError) -> web.Response:
+    """The API's own rendering, with the `message` that the gateway's app shows (EP-SMS-9)."""
+    response = render(request, error)
+    if response.content_type != "application/json" or not isinstance(response.body, bytes):
+        return response
+    response.body = orjson.dumps({**orjson.loads(response.body), "message": error.message})
+    return response
+
+
+answer_errors = error_middleware(render_for_gateway)
+
+
+def for_gateway(handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response: web.StreamResponse = await answer_errors(request, handler)
+        return response
+
+    return answer
+
+
+ROUTES = [
+    web.route(method, path, for_gateway(handler))
+    for path in ("/api/sms", "/api/sms/")
+    for method, handler in (("GET", get_gateway), ("POST", post_exchange))
+]

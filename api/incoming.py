@@ -1,0 +1,59 @@
+"""What comes in becomes documents: records are processed by the synchronous transitions and stored, in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from api.keys import CONFIG, COUCH, DB
+from core.couch.client import Database, Doc, Row
+from core.messages import DuplicateGuard
+from core.settings import Settings
+from core.translations import Translations, load_translations
+from sentinel.transitions import save_new
+
+
+class Incoming:
+    """Stores new records, under the settings a request began with and the translations of that moment."""
+
+    def __init__(
+        self, db: Database, sentinel_db: Database, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.db = db
+        self.sentinel_db = sentinel_db
+        self.now = now
+        self.duplicates = DuplicateGuard(now)
+        self._translations = Translations()
+        self._revs: list[str] | None = None
+
+    async def translations(self) -> Translations:
+        """The texts of all locales, read again only when one of their documents has another revision."""
+        rows = await self.db.all_docs(startkey="messages-", endkey="messages-\ufff0")
+        revs = [f"{row['id']} {row['value']['rev']}" for row in rows]
+        if revs != self._revs:
+            self._translations = await load_translations(self.db)
+            self._revs = revs
+        return self._translations
+
+    async def save(self, docs: Sequence[Doc], settings: Settings, translations: Translations) -> list[Row]:
+        """Process and store new records: a row for each, in order, as `_bulk_docs` gives them (40 TRN-11)."""
+        return await save_new(
+            docs,
+            db=self.db,
+            sentinel_db=self.sentinel_db,
+            settings=settings,
+            translations=translations,
+            now=self.now,
+            duplicates=self.duplicates,
+        )
+
+
+INCOMING = web.AppKey("incoming", Incoming)
+
+
+async def incoming_lifespan(app: web.Application) -> AsyncIterator[None]:
+    """A `cleanup_ctx` to come after the one that opens CouchDB."""
+    app[INCOMING] = Incoming(app[DB], app[COUCH].db(app[CONFIG].db_name("sentinel")))
+    yield
