@@ -279,19 +279,24 @@ class JavaScript:
 
 
 class JavaScriptPool:
-    """Several engines, so that a slow function of one index does not hold up the others."""
+    """Engines for requests and as many for index builds, so that a build never holds up a write that is validated."""
 
     def __init__(self, size: int = 2, *, memory_limit_bytes: int = 64 * 1024 * 1024, time_limit_s: float = 5.0) -> None:
-        self.engines = tuple(
-            JavaScript(memory_limit_bytes=memory_limit_bytes, time_limit_s=time_limit_s) for _ in range(size)
+        self._engines, self._index_engines = (
+            [JavaScript(memory_limit_bytes=memory_limit_bytes, time_limit_s=time_limit_s) for _ in range(size)]
+            for _ in range(2)
         )
 
     def engine(self, program: object) -> JavaScript:
-        """The engine that keeps this program's realm."""
-        return self.engines[hash(program) % len(self.engines)]
+        """The engine that keeps this program's realm for requests."""
+        return self._engines[hash(program) % len(self._engines)]
+
+    def index_engine(self, program: object) -> JavaScript:
+        """The engine that keeps this program's realm for index builds."""
+        return self._index_engines[hash(program) % len(self._index_engines)]
 
     def close(self) -> None:
-        for engine in self.engines:
+        for engine in self._engines + self._index_engines:
             engine.close()
 
 

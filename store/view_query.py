@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -91,8 +91,8 @@ class ViewParams:
                 found["update"] = _stale(value)
         return cls(**found, ignored=ignored)
 
-    def checked(self, has_reduce: bool) -> ViewParams:
-        """The same query with `reduce` decided; QueryParseError when options contradict each other or the view."""
+    def reduces(self, has_reduce: bool) -> bool:
+        """Whether to reduce; QueryParseError when options contradict each other or the view."""
         reduce = has_reduce if self.reduce is None else self.reduce
         if reduce and not has_reduce:
             raise QueryParseError("Reduce is invalid for map-only views.")
@@ -107,7 +107,7 @@ class ViewParams:
                 raise QueryParseError("`keys` is incompatible with `key`, `start_key` and `end_key`")
             if reduce and self.group_level != EXACT:
                 raise QueryParseError("Multi-key fetches for reduce views must use `group=true`")
-        return replace(self, reduce=reduce)
+        return reduce
 
     def ranges(self) -> list[KeyRange]:
         """The ranges to read one after the other: one for each of `keys`, else a single one."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from store.errors import CompilationError
 from store.javascript import JavaScriptPool
 from store.source import DocSource
-from store.view_group import ViewGroup, view_group
+from store.view_group import View, ViewGroup, view_group
 from store.view_index import ViewIndex
 from store.view_query import ViewParams
 from store.view_read import Head, ReadDocs, read_rows
 from store.view_reduce import reduction
 
-Result = TypeVar("Result")
+_READ_AHEAD = 2  # pieces read before the answer begins: most answers are no longer, and need no second thread
 
 
 class ViewResult:
@@ -27,20 +28,29 @@ class ViewResult:
     close the result: until then it holds a connection.
     """
 
-    def __init__(self, head: Head, update_seq: int | None, pieces: Any, first: bytes | None) -> None:
+    def __init__(
+        self, head: Head, update_seq: int | None, pieces: Generator[Any, None, None], ahead: list[bytes]
+    ) -> None:
         self.total_rows = head.total_rows
         self.offset = head.offset
         self.update_seq = update_seq
         self._pieces = pieces
-        self._first = first
+        self._ahead = ahead
+        self._reading: asyncio.Future[bytes | None] | None = None
 
     async def pages(self) -> AsyncIterator[bytes]:
         """Pieces of some hundred rows: JSON objects joined by commas, no comma between two pieces."""
         try:
-            piece = self._first
-            while piece is not None:
+            more = len(self._ahead) == _READ_AHEAD
+            for piece in self._ahead:
                 yield piece
-                piece = await asyncio.to_thread(next, self._pieces, None)
+            while more:
+                loop = asyncio.get_running_loop()
+                self._reading = loop.run_in_executor(None, next, self._pieces, None)
+                following = await asyncio.shield(self._reading)
+                if following is None:
+                    return
+                yield following
         finally:
             self.close()
 
@@ -60,8 +70,11 @@ class ViewResult:
         yield b"\r\n]}\n"
 
     def close(self) -> None:
-        """Give the connection back."""
-        self._pieces.close()
+        """Give the connection back, at once or when the thread that is reading from it is done."""
+        if self._reading is not None and not self._reading.done():
+            self._reading.add_done_callback(lambda _: self._pieces.close())
+        else:
+            self._pieces.close()
 
 
 class Views:
@@ -82,7 +95,7 @@ class Views:
         """Read a view. NotFound for an unknown one, QueryParseError for options that do not fit it."""
         group = self._group(ddoc)
         definition = group.view(view)
-        params = params.checked(definition.reduce is not None)
+        reduces = params.reduces(definition.reduce is not None)
         params.ranges()  # refuses an impossible range before anything is built
         kept = self._kept(group, str(ddoc.get("_id", "")))
         if params.update == "true":
@@ -91,19 +104,20 @@ class Views:
             kept.refresh_later()
         index = kept.index
 
-        def open_result() -> tuple[Head, int, Any, bytes | None]:
-            pieces = self._read(index, group, view, params)
+        def open_result() -> tuple[Head, int, Generator[Any, None, None], list[bytes]]:
+            pieces = self._read(index, group, definition, params, reduces)
             head, seq = next(pieces)
-            return head, seq, pieces, next(pieces, None)
+            return head, seq, pieces, list(islice(pieces, _READ_AHEAD))
 
-        head, seq, pieces, first = await asyncio.to_thread(open_result)
-        return ViewResult(head, seq if params.update_seq else None, pieces, first)
+        head, seq, pieces, ahead = await asyncio.to_thread(open_result)
+        return ViewResult(head, seq if params.update_seq else None, pieces, ahead)
 
     async def info(self, ddoc: Mapping[str, Any]) -> dict[str, Any]:
         """The `view_index` member of CouchDB's `_design/x/_info`."""
         group = self._group(ddoc)
         kept = self._kept(group, str(ddoc.get("_id", "")))
         size = kept.index.size_bytes()
+        pending = max(self._source.update_seq() - max(kept.index.seq, 0), 0)
         return {
             "signature": group.signature,
             "language": "javascript",
@@ -114,11 +128,7 @@ class Views:
             "waiting_clients": kept.waiting,
             "update_seq": max(kept.index.seq, 0),
             "purge_seq": 0,
-            "updates_pending": {
-                "minimum": max(self._source.update_seq() - max(kept.index.seq, 0), 0),
-                "preferred": max(self._source.update_seq() - max(kept.index.seq, 0), 0),
-                "total": max(self._source.update_seq() - max(kept.index.seq, 0), 0),
-            },
+            "updates_pending": {"minimum": pending, "preferred": pending, "total": pending},
         }
 
     async def check(self, ddoc: Mapping[str, Any]) -> None:
@@ -174,25 +184,26 @@ class Views:
     def _kept(self, group: ViewGroup, ddoc_id: str) -> _Kept:
         kept = self._indexes.get(group.signature)
         if kept is None:
-            engine = self._javascript.engine(group.signature)
+            engine = self._javascript.index_engine(group.signature)
             index = ViewIndex(self._folder, group, self._source, engine)
             kept = self._indexes[group.signature] = _Kept(index, self._source)
         kept.ddoc_id = ddoc_id
         return kept
 
-    def _read(self, index: ViewIndex, group: ViewGroup, view: str, params: ViewParams) -> Any:
+    def _read(
+        self, index: ViewIndex, group: ViewGroup, view: View, params: ViewParams, reduces: bool
+    ) -> Generator[Any, None, None]:
         """(Head, seq), then pieces of rows. An index never built has no rows."""
-        definition = group.view(view)
         if index.seq < 0:
-            yield (Head(None, None) if params.reduce else Head(0, 0)), 0
+            yield (Head(None, None) if reduces else Head(0, 0)), 0
             return
         with index.reader() as connection:
             seq = connection.execute("SELECT seq FROM state").fetchone()[0]
-            if params.reduce:
+            if reduces:
                 engine = self._javascript.engine(group.signature)
-                pieces = reduction(connection, group, definition, engine).read(params)
+                pieces = reduction(connection, group, view, engine).read(params)
             else:
-                pieces = read_rows(connection, definition, params, self._read_docs)
+                pieces = read_rows(connection, view, params, self._read_docs)
             yield next(pieces), seq
             yield from pieces
 
