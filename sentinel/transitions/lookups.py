@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from core.shortcodes import reserve_shortcodes
-
 from core.couch.client import Database
 from core.documents import Doc
 from core.lineage import find_by_shortcodes, hydrate
 from core.loose import text_of
 from core.settings import Settings
+from core.shortcodes import reserve_shortcodes
 from sentinel.transitions.conditions import fields_of, valid_registrations
 from sentinel.transitions.rounds import Rounds
 
@@ -148,7 +147,7 @@ class Lookups:
     async def _scan(self, view: str, start: Any, end: Any) -> AsyncIterator[Doc]:
         page: dict[str, Any] = {"startkey": start, "endkey": end}
         while True:
-            rows = await self.db.view("medic-client", view, include_docs=True, limit=PAGE_ROWS, **page)
+            rows = await self.db.view("medic-client", view, include_docs=True, reduce=False, limit=PAGE_ROWS, **page)
             for row in rows:
                 if row.get("doc"):
                     yield row["doc"]

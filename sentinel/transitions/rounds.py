@@ -12,6 +12,10 @@ from core.errors import DomainError, Unavailable
 Read = Callable[[Sequence[Any]], Awaitable[Mapping[Any, Any]]]
 
 
+class Unanswered(Exception):
+    """A read failed though CouchDB is there: not the document's fault, so the change has to be tried again."""
+
+
 class Rounds:
     """Runs coroutines in step: their questions are collected until every one waits for an answer or has ended.
 
@@ -37,7 +41,7 @@ class Rounds:
             self._begin()
 
     async def ask(self, read: Read, key: Hashable) -> Any:
-        """The answer to one question, None when there is none. Unavailable when it could not be read."""
+        """The answer to one question, None when there is none. Raises Unavailable or Unanswered."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked.append((read, key, answer))
         self._begin()
@@ -68,7 +72,9 @@ class Rounds:
 
 
 def unanswered(error: BaseException) -> Exception:
-    """A failed read is the database's failure, never the document's: the change has to be tried again."""
-    failure = Unavailable(error.message if isinstance(error, DomainError) else f"{type(error).__name__}: {error}")
+    """An outage as it is; anything else as Unanswered."""
+    if isinstance(error, DomainError) and error.status >= 500:
+        return Unavailable(error.message)
+    failure = Unanswered(f"{type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure

@@ -13,6 +13,7 @@ from core.errors import Conflict, DomainError
 from core.lineage import hydrate, minify
 from sentinel.transitions.change import Change, Transition, subject_order_keys
 from sentinel.transitions.lookups import Lookups
+from sentinel.transitions.rounds import Unanswered
 from sentinel.transitions.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -67,9 +68,9 @@ async def react(changes: Sequence[Change], transitions: Sequence[Transition], to
     hydrated = [change for change in changes if change.failure is None]
     failures = await lookups.rounds.run(through(change, transitions, tools, lookups) for change in hydrated)
     for change, failure in zip(hydrated, failures, strict=True):
-        if isinstance(failure, Exception):
+        if failure is None or (isinstance(failure, Exception) and not is_outage(failure)):
             change.failure = failure
-        elif failure is not None:
+        else:
             raise failure
 
 
@@ -97,11 +98,11 @@ async def through(change: Change, transitions: Sequence[Transition], tools: Tool
         try:
             if await transition.on_match(change, lookups):
                 change.results[transition.name] = True
-        except DomainError as error:
+        except Unanswered:
+            raise
+        except Exception as error:
             if is_outage(error):
                 raise
-            note_error(change, transition, tools, error)
-        except Exception as error:
             note_error(change, transition, tools, error)
 
 
