@@ -1,0 +1,291 @@
+"""The exchange with an SMS gateway: messages that came in, what became of ours, and what it is to send (45 §1..§4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from core.couch.client import Database, Doc, Row
+from core.couch.errors import from_row
+from core.dates import add, ms_of, parse_duration
+from core.errors import Conflict, DomainError, InvalidInput
+from core.phones import PhoneRules
+from core.records import record_from_message, unparsable_record
+from core.settings import Settings
+from core.sms_offers import Ledger, Offer
+from core.sms_tasks import Task, messages_of, report_state, set_state, tasks_of
+from core.translations import Translations
+
+log = logging.getLogger(__name__)
+
+Process = Callable[[list[Doc]], Awaitable[list[Row]]]
+Mark = tuple[str, Doc | None]  # a state and its details
+
+OUR_GATEWAY = "medic-gateway"
+MOST_OUTGOING = 25
+# Rows looked at in an exchange; those of unacknowledged messages also bound the ledger of offers.
+MOST_PENDING = 100
+MOST_UNACKNOWLEDGED = 1000
+WRITE_ATTEMPTS = 4
+LEDGER = "sms-offers"
+WAITING = frozenset({"pending", "forwarded-to-gateway"})
+INCOMING_IDS = UUID("5e1f4b52-7f0e-5a38-9a52-0f6b6f1d2a11")
+PARSED_AT_ONCE = 50
+
+GATEWAY_STATES: Mapping[str, str] = {
+    "UNSENT": "received-by-gateway",
+    "PENDING": "forwarded-by-gateway",
+    "SENT": "sent",
+    "DELIVERED": "delivered",
+    "FAILED": "failed",
+}
+
+
+@dataclass(frozen=True)
+class SmsExchange:
+    """One exchange under one state of the settings; every step may be repeated (SMS-5).
+
+    `process` stores new records through the synchronous transitions and gives a row for each, as `_bulk_docs` does.
+    """
+
+    db: Database
+    settings: Settings
+    translations: Translations
+    now: Callable[[], datetime]
+    process: Process
+
+    async def exchange(self, messages: Any, updates: Any) -> list[Doc]:
+        """Store the messages, apply the updates, and answer what to send: `[{id, to, content}]` (SMS-4).
+
+        A number of database calls that does not grow with the lists. InvalidInput when one is not a list; DomainError
+        when something could not be stored: the gateway then sends everything again.
+        """
+        incoming, reports = as_list(messages, "messages"), as_list(updates, "updates")
+        await self.store(incoming)
+        await self.apply(reports)
+        return await self.outgoing()
+
+    # --- incoming -----------------------------------------------------------------------------------------------------
+
+    async def store(self, messages: list[Any]) -> int:
+        """Make a record of each message that did not come before; the number of new ones (SMS-17..21)."""
+        by_ref: dict[str, Doc] = {}
+        for each in messages:
+            if is_complete(each):
+                by_ref.setdefault(str(each["id"]), each)
+        if len(by_ref) < len(messages):
+            log.info(
+                "%d of %d incoming messages are incomplete or repeated", len(messages) - len(by_ref), len(messages)
+            )
+        if not by_ref:
+            return 0
+        rows = await self.db.view("medic-sms", "messages_by_gateway_ref", keys=sorted(by_ref))
+        for row in rows:
+            by_ref.pop(row["key"], None)
+        records = []
+        for at, (ref, message) in enumerate(by_ref.items()):
+            records.append(self.record_of(message, ref))
+            if at % PARSED_AT_ONCE == PARSED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        if not records:
+            return 0
+        results = await self.process(records)
+        # Two requests with the same message meet at its id: the second one's conflict means it is stored (SMS-18).
+        failed = [row for row in results if "error" in row and row["error"] != "conflict"]
+        if failed:
+            log.error("incoming messages could not be saved: %s", failed)
+            raise DomainError("Failed saving all the new docs")
+        return sum("error" not in row for row in results)
+
+    def record_of(self, message: Mapping[str, Any], ref: str) -> Doc:
+        """The record of a message, with an id that follows from the gateway's; never raises (SMS-21)."""
+        text, sender = str(message["content"]), str(message["from"])
+        now_ms = ms_of(self.now())
+        options: dict[str, Any] = {"settings": self.settings, "translations": self.translations, "now_ms": now_ms}
+        try:
+            record = record_from_message(text, sender, gateway_ref=ref, **options)
+        except Exception:  # one message must never fail the batch
+            log.exception("message %s cannot be parsed and is kept as text", ref)
+            record = unparsable_record(text, sender, gateway_ref=ref, **options)
+        return {"_id": record_id(ref), **record}
+
+    # --- status updates -----------------------------------------------------------------------------------------------
+
+    async def apply(self, updates: list[Any]) -> None:
+        """Set the states that the gateway reports, in the order of the request (SMS-12..16)."""
+        reports = await self.with_uuids([each for each in updates if isinstance(each, dict)])
+        known = [each for each in reports if each.get("id")]
+        if not known:
+            return
+        ids = list(dict.fromkeys(str(each["id"]) for each in known))
+        rows = await self.db.view("medic-sms", "messages_by_uuid", keys=ids)
+        found = {row["key"] for row in rows}
+        if len(found) < len(ids):
+            log.info(
+                "updates of unknown messages are skipped: %s", ", ".join(each for each in ids if each not in found)
+            )
+        by_uuid: dict[str, list[Doc]] = {}
+        for each in known:
+            by_uuid.setdefault(str(each["id"]), []).append(each)
+        await self.change_docs((row["id"] for row in rows), lambda doc: self.apply_to(doc, by_uuid))
+
+    async def with_uuids(self, updates: list[Doc]) -> list[Doc]:
+        """The updates, those that name only a gateway reference with the uuid of its message (SMS-16)."""
+        refs = {str(each["gateway_ref"]) for each in updates if each.get("gateway_ref") and not each.get("id")}
+        if not refs:
+            return updates
+        rows = await self.db.view("medic-sms", "messages_by_gateway_ref", keys=sorted(refs))
+        uuids = {row["key"]: row["value"] for row in rows if row["value"]}
+        return [each if each.get("id") else {**each, "id": uuids.get(str(each.get("gateway_ref")))} for each in updates]
+
+    def apply_to(self, doc: Doc, by_uuid: Mapping[str, list[Doc]]) -> bool:
+        changed = False
+        for task in tasks_of(doc):
+            for update in (each for uuid in uuids_of(task) for each in by_uuid.get(uuid, [])):
+                state, details = state_of(update)
+                ref = update.get("gateway_ref")
+                changed |= report_state(
+                    task, state, now=self.now(), details=details, gateway_ref=str(ref) if ref else None
+                )
+        return changed
+
+    # --- outgoing -----------------------------------------------------------------------------------------------------
+
+    async def outgoing(self) -> list[Doc]:
+        """At most 25 messages to send, marked `forwarded-to-gateway` before they are given (SMS-6..11)."""
+        if not self.sends_through_gateway:
+            return []
+        stored, pending, unacknowledged = await asyncio.gather(
+            self.db.get_local(LEDGER),
+            self.offers("pending", MOST_PENDING),
+            self.offers("forwarded-to-gateway", MOST_UNACKNOWLEDGED),
+        )
+        now_ms = ms_of(self.now())
+        ledger = Ledger.from_doc(stored)
+        expired, fresh = split(pending, self.is_expired)
+        over, waiting = split(unacknowledged, lambda each: ledger.is_over(each, now_ms))
+        chosen = ledger.next_offers(fresh, waiting, now_ms, MOST_OUTGOING)
+
+        marks: dict[str, Mark] = {each.uuid: ("forwarded-to-gateway", None) for each in fresh if each in chosen}
+        marks |= {each.uuid: ("failed", {"reason": "expired"}) for each in expired}
+        marks |= {each.uuid: ("failed", {"reason": "not acknowledged"}) for each in over}
+        gone = await self.mark(marks, [*pending, *over])
+        chosen = [each for each in chosen if each.uuid not in gone]
+        await self.store_ledger(stored, ledger.after(chosen, waiting, now_ms))
+        return [self.answer(each) for each in chosen]
+
+    async def offers(self, state: str, limit: int) -> list[Offer]:
+        """The messages in a state, the longest due first; a due time in the future holds nothing back (SMS-8)."""
+        rows = await self.db.view("medic", "messages_by_state", startkey=[state, 0], endkey=[state, {}], limit=limit)
+        return Offer.from_rows(rows)
+
+    async def mark(self, marks: Mapping[str, Mark], offers: Iterable[Offer]) -> set[str]:
+        """Set the state decided for each message; those that do not wait any more are left alone and returned."""
+        gone = set(marks)
+
+        def change(doc: Doc) -> bool:
+            changed = False
+            for task in tasks_of(doc):
+                uuid = next((each for each in uuids_of(task) if each in marks), None)
+                if uuid is None:
+                    continue
+                if task.get("state") in WAITING:
+                    gone.discard(uuid)
+                    state, details = marks[uuid]
+                    changed |= set_state(task, state, now=self.now(), details=details)
+                else:
+                    gone.add(uuid)
+            return changed
+
+        await self.change_docs((each.doc_id for each in offers if each.uuid in marks), change)
+        return gone
+
+    async def store_ledger(self, stored: Doc | None, ledger: Ledger) -> None:
+        """Remember what was offered. Two exchanges at once may lose a count: it is a limit, not a record."""
+        offers = ledger.as_offers()
+        if offers == (stored or {}).get("offers", {}):
+            return
+        try:
+            await self.db.put_local(LEDGER, {**(stored or {}), "offers": offers})
+        except Conflict:
+            log.info("another exchange noted its offers at the same time")
+
+    def answer(self, offer: Offer) -> Doc:
+        to = PhoneRules.from_settings(self.settings).normalize(offer.to) or offer.to
+        return {"id": offer.uuid, "to": to, "content": offer.content}
+
+    def is_expired(self, offer: Offer) -> bool:
+        """Whether it waited for longer than `sms.max_pending_age`, a span as `3 days`; never without it (TSK-4)."""
+        age = parse_duration(self.settings.section("sms").get("max_pending_age"))
+        oldest = None if age is None else add(self.now(), age, sign=-1)
+        return oldest is not None and offer.due_ms < ms_of(oldest)
+
+    @property
+    def sends_through_gateway(self) -> bool:
+        return (self.settings.section("sms").get("outgoing_service") or OUR_GATEWAY) == OUR_GATEWAY
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    async def change_docs(self, ids: Iterable[str], change: Callable[[Doc], bool]) -> None:
+        """Read the documents and store those that `change` changed; again for those another writer came before.
+
+        Conflict when that happened four times to the same document (SMS-15).
+        """
+        wanted = list(dict.fromkeys(ids))
+        for _ in range(WRITE_ATTEMPTS):
+            docs = await self.db.get_many(wanted)
+            rows = await self.db.bulk_docs([doc for doc in docs.values() if change(doc)])
+            failures = [(row, failure) for row in rows if (failure := from_row(row)) is not None]
+            for _row, failure in failures:
+                if not isinstance(failure, Conflict):
+                    raise failure
+            wanted = [row["id"] for row, _ in failures]
+            if not wanted:
+                return
+        raise Conflict(f"Documents are being changed by others all the time: {', '.join(wanted)}")
+
+
+def as_list(value: Any, name: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidInput(f"{name}: expected a list")
+    return value
+
+
+def split(offers: Iterable[Offer], belongs: Callable[[Offer], bool]) -> tuple[list[Offer], list[Offer]]:
+    """Those the test is true of, and the others."""
+    parts: tuple[list[Offer], list[Offer]] = ([], [])
+    for each in offers:
+        parts[0 if belongs(each) else 1].append(each)
+    return parts
+
+
+def is_complete(message: Any) -> bool:
+    """Whether an incoming message has an id, a content and a sender (SMS-17)."""
+    return isinstance(message, dict) and all(
+        isinstance(message.get(name), str | int) and message[name] for name in ("id", "content", "from")
+    )
+
+
+def record_id(gateway_ref: str) -> str:
+    """The document id of an incoming message: the same for every delivery of it (SMS-18)."""
+    return str(uuid5(INCOMING_IDS, gateway_ref))
+
+
+def state_of(update: Mapping[str, Any]) -> tuple[str, Doc | None]:
+    """The state a gateway's status means, and its details (SMS-12)."""
+    status = update.get("status")
+    state = GATEWAY_STATES.get(status) if isinstance(status, str) else None
+    if state is None:
+        return "unrecognised", {"gateway_status": status}
+    return state, {"reason": update["reason"]} if update.get("reason") else None
+
+
+def uuids_of(task: Task) -> list[str]:
+    return [str(message["uuid"]) for message in messages_of(task) if message.get("uuid")]
