@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from api import replication
 from api.handlers import (
     login,
     meta,
@@ -18,6 +19,7 @@ from api.handlers import (
     sms,
     storage,
     users,
+    users_info,
 )
 
 
@@ -38,9 +40,11 @@ def routes(database: str) -> list[web.RouteDef]:
         *people.ROUTES,
         *places.ROUTES,
         *users.ROUTES,
+        *users_info.ROUTES,
         *records.ROUTES,
         *sms.ROUTES,
         *login.routes(database),
+        *replication.ROUTES,
         *not_built.ROUTES,
         *public.ROUTES_FOR_ANYONE_LOGGED_IN,
         *meta.ROUTES,

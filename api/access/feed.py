@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from api.access.queries import (
@@ -18,7 +18,7 @@ from api.access.queries import (
     signoff_hits,
 )
 from api.access.rules import Kind, Scope
-from api.access.schema import DELETED, KIND_BITS, as_json, read_state
+from api.access.schema import DELETED, KIND_BITS, as_json, numbers_of, read_state
 
 WINDOW = 1000  # changes judged at once
 WINDOWS_AT_MOST = 5  # further behind than this, listing all that is allowed is cheaper than testing every change
@@ -82,13 +82,19 @@ def backfill(
     connection: sqlite3.Connection, ground: Ground, since: int, contacts: Mapping[int, int]
 ) -> list[tuple[int, Row]]:
     """Documents not changed after `since` about those contacts which moved after it, at the contact's change."""
+    at = subjects_of(connection, contacts, moved_after=since)
+    return older_documents(connection, ground, since, at) if at else []
+
+
+def subjects_of(connection: sqlite3.Connection, contacts: Mapping[int, int], *, moved_after: int) -> dict[int, int]:
+    """The ids and shortcodes of those contacts that moved after a change, with the value given for the contact."""
     sql = "SELECT n, shortcode FROM json_each(?) CROSS JOIN contact ON n = value WHERE moved > ?"
     at: dict[int, int] = {}
-    for n, shortcode in connection.execute(sql, (as_json(contacts), since)):
+    for n, shortcode in connection.execute(sql, (as_json(contacts), moved_after)):
         for subject in (n, shortcode):
             if subject is not None:
                 at[subject] = max(contacts[n], at.get(subject, 0))
-    return older_documents(connection, ground, since, at) if at else []
+    return at
 
 
 def older_documents(
@@ -150,3 +156,23 @@ def touched_names(connection: sqlite3.Connection, after: int, upto: int) -> set[
     SELECT node.id FROM touched CROSS JOIN node ON node.n = touched.n
     """
     return {row[0] for row in connection.execute(sql, {"after": after, "upto": upto})}
+
+
+def named_changes(connection: sqlite3.Connection, scope: Scope, ids: Collection[str], upto: int) -> list[Row]:
+    """Of the documents that another feed says have changed, the visible ones that were last changed by `upto`.
+
+    With every contact come its older documents, since that feed cannot tell which contacts have moved.
+    """
+    connection.execute("BEGIN")
+    try:
+        ground = ground_of(connection, scope)
+        numbers = numbers_of(connection, ids).values()
+        sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON node.n = value WHERE node.change <= {upto:d}"
+        seen = {row.n: row for row in judge(connection, ground, list(rows_of(connection, sql, numbers).values()))}
+        contacts = {row.n: row.change for row in seen.values() if row.flags & KIND_BITS == Kind.CONTACT}
+        at = subjects_of(connection, contacts, moved_after=-1)
+        for _, row in older_documents(connection, ground, upto, at) if at else []:
+            seen.setdefault(row.n, row)
+        return sorted(seen.values(), key=lambda row: row.change)
+    finally:
+        connection.execute("COMMIT")

@@ -91,7 +91,10 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Raises Unavailable while there is no index, or one of another version."""
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        # Closed at the end by another thread than the one that used it.
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5, check_same_thread=False
+        )
     except sqlite3.OperationalError as error:
         raise not_ready() from error
     connection.execute("PRAGMA mmap_size = 4294967296")

@@ -1,0 +1,140 @@
+"""Keep the access index up with the main database: the one process that follows its feed and writes the file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from api.access.last_live import last_live_docs
+from api.access.rules import facts_of
+from api.access.writer import Entry, IndexWriter
+from core.config import Config
+from core.couch.changes import Batch, Change, follow
+from core.couch.client import Database, connect
+from core.errors import DomainError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000  # changes read and applied at once
+LONGEST_WAIT_S = 10.0
+REPORT_EVERY_S = 10.0
+
+
+async def run_indexer(config: Config, stop: asyncio.Event) -> None:
+    """Follow the main database until `stop`; begins again from nothing when the file or the database was replaced."""
+    work = asyncio.create_task(keep_indexing(config))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (work, stopped):
+            task.cancel()
+        results = await asyncio.gather(work, stopped, return_exceptions=True)
+    if isinstance(results[0], Exception):
+        raise results[0]
+
+
+async def keep_indexing(config: Config) -> None:
+    wait_s = 0.1
+    async with connect(config, connections=4) as couch:
+        db = couch.db(config.database)
+        while True:
+            try:
+                async with Indexer(config, db) as indexer:
+                    wait_s = 0.1
+                    await indexer.follow()
+            except DomainError as error:
+                log.warning("access index: %s; trying again in %.1f s", error.message, wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+
+
+class Indexer:
+    """One open index file and the feed that fills it. SQLite works on a thread of its own."""
+
+    def __init__(self, config: Config, db: Database) -> None:
+        self.path = config.access_index
+        self.heartbeat_s = config.feed_heartbeat_s
+        self.db = db
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="access-index")
+        self._inode = 0
+        self._reported_at_s = 0.0
+
+    async def __aenter__(self) -> Indexer:
+        identity = await identity_of(self.db)
+        self.writer = await self._run(IndexWriter.open, self.path, identity)
+        self._inode = self.path.stat().st_ino
+        state = self.writer.state
+        log.info("access index at change %d, following %s from %s", state.change, self.db.name, state.couch_seq[:24])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._run(self.writer.close)
+        self._thread.shutdown(wait=False)
+
+    async def follow(self) -> None:
+        """Apply the feed, batch after batch. Returns when the file is not the one at the path any more."""
+        since = self.writer.state.couch_seq
+        feed = follow(self.db, since, limit=BATCH, include_docs=True, heartbeat_s=self.heartbeat_s)
+        async for batch in feed:
+            if not self._is_in_place():
+                log.warning("the access index was removed; building it again")
+                return
+            state = self.writer.state
+            if batch.changes or batch.last_seq != state.couch_seq or batch.pending != state.pending:
+                await self._apply(batch)
+            self._report(batch)
+
+    async def _apply(self, batch: Batch) -> None:
+        before = await self._bodies_before(batch.changes)
+        await self._run(self._write, batch, before)
+
+    async def _bodies_before(self, changes: tuple[Change, ...]) -> dict[str, dict[str, object]]:
+        """The last live bodies of deleted documents that the index has never seen alive."""
+        deleted = {change.id: change for change in changes if change.deleted}
+        if not deleted:
+            return {}
+        unknown = await self._run(self.writer.unknown, deleted)
+        tombstones = {
+            doc_id: {**(deleted[doc_id].doc or {}), "_id": doc_id, "_rev": deleted[doc_id].rev} for doc_id in unknown
+        }
+        return await last_live_docs(self.db, tombstones)
+
+    def _write(self, batch: Batch, before: dict[str, dict[str, object]]) -> None:
+        entries = [entry_of(change, before.get(change.id)) for change in batch.changes]
+        self.writer.apply(entries, batch.last_seq, batch.pending)
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _report(self, batch: Batch) -> None:
+        now_s = time.monotonic()
+        if batch.pending and now_s - self._reported_at_s > REPORT_EVERY_S:
+            self._reported_at_s = now_s
+            log.info("access index: %d changes in, %d to go", self.writer.state.change, batch.pending)
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """On the index's thread, in order: what was begun is finished before the file is closed."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+
+def entry_of(change: Change, before: dict[str, object] | None) -> Entry:
+    if change.deleted:
+        return Entry(change.id, change.rev, True, None if before is None else facts_of(before, change.id))
+    return Entry(change.id, change.rev, False, facts_of(change.doc or {}, change.id))
+
+
+async def identity_of(db: Database) -> str:
+    """What tells this database from another, or from one of the same name that was deleted and made again."""
+    server, info = await db.couch.info(), await db.info()
+    return f"{server.get('uuid')} {db.name} {info.get('instance_start_time')}"

@@ -1,0 +1,247 @@
+"""Lists of everything the caller may have: get-ids, get-deletes, `_all_docs` and counts (20 §10, §11.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from aiohttp import web
+
+from api.access.index import AccessIndex
+from api.access.queries import Row
+from api.access.rules import Scope, facts_of
+from api.keys import ACCESS, CONFIG, COUCH, DB
+from api.pipeline import UNFINISHED
+from api.replication.judge import deleted_facts, judge
+from api.replication.scope import user_scope
+from api.replication.tokens import Position
+from api.replication.upstream import bad_request, read_object
+from api.responses import JSON_TYPE, Stream, json_response
+from api.sessions import User
+from core.couch.client import Doc
+from core.errors import DomainError
+
+log = logging.getLogger(__name__)
+
+LIMIT = 10_000  # documents above which a phone is warned (REPL-130)
+ROWS_AT_ONCE = 2000
+DOCS_AT_ONCE = 200
+LAG_HEADER = "X-Replication-Lag"
+
+# The bounds of a range, by their spelling in the query.
+STARTS = frozenset({"startkey", "start_key", "startkey_docid", "start_key_doc_id"})
+ENDS = frozenset({"endkey", "end_key", "endkey_docid", "end_key_doc_id"})
+
+
+class Counts(NamedTuple):
+    """How many documents a scope has, and how many of them are tasks."""
+
+    total: int
+    tasks: int
+
+
+async def count_docs(access: AccessIndex, scope: Scope) -> Counts:
+    """The number of documents of get-ids (EP-USI-6, EP-USI-7). A scope without a user counts one for its settings."""
+    rows = await access.allowed(scope)
+    return Counts(len(rows) + (scope.user_id is None), sum(row.is_task for row in rows))
+
+
+def lag_headers(behind: int) -> dict[str, str]:
+    return {LAG_HEADER: str(behind)} if behind else {}
+
+
+async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
+    """GET get-ids: id and rev of every document the phone should have, streamed in order of ids (REPL-85..88)."""
+    access = request.config_dict[ACCESS]
+    behind = await access.catch_up(request.config_dict[DB])
+    state = await access.state()
+    rows = await access.allowed(user_scope(request, user))
+    listed = len(rows) - sum(row.is_task for row in rows)
+    head = {
+        "last_seq": str(Position(state.change, state.epoch, state.couch_seq)),
+        "warn_docs": listed,
+        "warn": listed >= LIMIT,
+        "limit": LIMIT,
+    }
+    response = Stream(headers={"Content-Type": JSON_TYPE, **lag_headers(behind)})
+    await response.prepare(request)
+    await response.write(orjson.dumps(head)[:-1] + b',"doc_ids_revs":[')
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        page = rows[start : start + ROWS_AT_ONCE]
+        text = orjson.dumps([{"id": row.id, "rev": row.rev} for row in page])
+        await response.write((b"," if start else b"") + text[1:-1])
+    await response.write(b"]}")
+    await response.write_eof()
+    log_count(request, user, len(rows))
+    return response
+
+
+def log_count(request: web.Request, user: User, count: int) -> None:
+    """Remember the size of the user's list in the logs database, after the answer (REPL-88, REPL-132)."""
+    logs = request.config_dict[COUCH].db(request.config_dict[CONFIG].db_name("logs"))
+    entry = {"user": user.name, "date": time.time_ns() // 1_000_000, "count": count, "all_docs_count": count}
+
+    async def write() -> None:
+        try:
+            await logs.update(f"replication-count-{user.name}", lambda doc: {**(doc or {}), **entry})
+        except DomainError as error:
+            log.warning("the size of a replication was not recorded: %s", error.message)
+
+    task = asyncio.create_task(write())
+    unfinished: set[Any] = request.config_dict[UNFINISHED]
+    unfinished.add(task)
+    task.add_done_callback(unfinished.discard)
+
+
+async def get_deletes(request: web.Request) -> web.Response:
+    """POST get-deletes: which of these documents are deleted. Those that never existed are not (REPL-90, REPL-91)."""
+    asked = (await read_object(request)).get("doc_ids")
+    if not isinstance(asked, list):
+        raise bad_request("`doc_ids` must be an array of document ids.")
+    ids = list(dict.fromkeys(each for each in asked if isinstance(each, str) and each))
+    rows = await request.config_dict[DB].all_docs(ids) if ids else []
+    return json_response({"doc_ids": [row["id"] for row in rows if (row.get("value") or {}).get("deleted")]})
+
+
+async def all_docs(request: web.Request, scope: Scope) -> web.StreamResponse:
+    """GET or POST /<db>/_all_docs: the rows of the caller's documents, by ids or all in order (REPL-95..99)."""
+    ids = await requested_ids(request)
+    if ids is not None:
+        return await stream_rows(request, b'{"rows":[', requested_rows(request, scope, ids))
+    access = request.config_dict[ACCESS]
+    behind = await access.catch_up(request.config_dict[DB])
+    rows = await access.allowed(scope)
+    total = len(rows)
+    skip, limit = whole(request, "skip", 0), whole(request, "limit", total)
+    rows = in_range(request, rows)[skip : skip + limit]
+    head = orjson.dumps({"total_rows": total, "offset": skip})[:-1] + b',"rows":['
+    return await stream_rows(request, head, listed_rows(request, scope, rows), lag_headers(behind))
+
+
+async def requested_ids(request: web.Request) -> list[Any] | None:
+    """The ids of query `keys`, body `keys` or `key`; None for the whole list. Errors: PROXY-24, PROXY-25."""
+    body = await read_object(request) if request.method == "POST" else {}
+    if "keys" in request.query:
+        keys = json_value(request.query["keys"])
+        if not isinstance(keys, list):
+            raise bad_request("`keys` parameter must be an array.")
+        return keys
+    if "keys" in body:
+        if not isinstance(body["keys"], list):
+            raise bad_request("`keys` body member must be an array.")
+        return body["keys"]
+    return [json_value(request.query["key"])] if "key" in request.query else None
+
+
+def json_value(text: str) -> Any:
+    """A query value decoded where it is JSON and kept as text where it is not (AUTH-6)."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def whole(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise bad_request(f"`{name}` must be a whole number.")
+    return int(text)
+
+
+def in_range(request: web.Request, rows: list[Row]) -> list[Row]:
+    """The rows between the bounds of the query; of several spellings of one bound the last counts (REPL-97)."""
+    start = end = None
+    for name, text in request.query.items():
+        if name in STARTS:
+            start = str(json_value(text))
+        elif name in ENDS:
+            end = str(json_value(text))
+    inclusive = request.query.get("inclusive_end") != "false"
+    if start is not None:
+        rows = [row for row in rows if row.id >= start]
+    if end is not None:
+        rows = [row for row in rows if row.id < end or (inclusive and row.id == end)]
+    return rows
+
+
+async def stream_rows(
+    request: web.Request, head: bytes, pages: AsyncIterator[list[dict[str, Any]]], headers: dict[str, str] | None = None
+) -> web.StreamResponse:
+    """`head`, the rows page by page, and the end of the object."""
+    response = Stream(headers={"Content-Type": JSON_TYPE, **(headers or {})})
+    separator = b""
+    async for rows in pages:
+        if not response.prepared:
+            await response.prepare(request)
+            await response.write(head)
+        if rows:
+            await response.write(separator + orjson.dumps(rows)[1:-1])
+            separator = b","
+    if not response.prepared:
+        await response.prepare(request)
+        await response.write(head)
+    await response.write(b"]}")
+    await response.write_eof()
+    return response
+
+
+def includes_docs(request: web.Request) -> bool:
+    return request.query.get("include_docs") == "true"
+
+
+def doc_options(request: web.Request) -> dict[str, Any]:
+    """What of the query shapes the documents themselves."""
+    names = ("conflicts", "attachments", "att_encoding_info")
+    return {name: True for name in names if request.query.get(name) == "true"}
+
+
+async def requested_rows(request: web.Request, scope: Scope, ids: Sequence[Any]) -> AsyncIterator[list[dict[str, Any]]]:
+    """One row for each id in order; all that the caller may not see looks alike (REPL-96, REPL-98)."""
+    for start in range(0, len(ids), DOCS_AT_ONCE):
+        page = ids[start : start + DOCS_AT_ONCE]
+        found = await allowed_rows(request, scope, [each for each in page if isinstance(each, str)])
+        rows = (found.get(each) if isinstance(each, str) else None for each in page)
+        yield [row or {"id": each, "error": "forbidden"} for each, row in zip(page, rows, strict=True)]
+
+
+async def allowed_rows(request: web.Request, scope: Scope, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """CouchDB's rows of those documents that the caller may see, each judged by its body."""
+    if not ids:
+        return {}
+    options = doc_options(request)
+    rows = await request.config_dict[DB].all_docs(list(dict.fromkeys(ids)), include_docs=True, **options)
+    found = {row["id"]: row for row in rows if "value" in row}
+    tombstones: dict[str, Doc] = {
+        doc_id: {"_id": doc_id, "_rev": row["value"]["rev"], "_deleted": True}
+        for doc_id, row in found.items()
+        if row["value"].get("deleted")
+    }
+    facts = {doc_id: facts_of(row["doc"]) for doc_id, row in found.items() if row.get("doc")}
+    facts |= await deleted_facts(request, tombstones)
+    verdicts = await judge(request, scope, list(facts.values()))
+    seen = (doc_id for doc_id, verdict in zip(facts, verdicts, strict=True) if verdict)
+    members = {"id", "key", "value", "doc"} if includes_docs(request) else {"id", "key", "value"}
+    return {doc_id: {name: value for name, value in found[doc_id].items() if name in members} for doc_id in seen}
+
+
+async def listed_rows(request: web.Request, scope: Scope, listed: Sequence[Row]) -> AsyncIterator[list[dict[str, Any]]]:
+    """The rows of a part of the list; with documents only those that are still there and still the caller's."""
+    if not includes_docs(request):
+        for start in range(0, len(listed), ROWS_AT_ONCE):
+            yield [plain_row(row) for row in listed[start : start + ROWS_AT_ONCE]]
+        return
+    for start in range(0, len(listed), DOCS_AT_ONCE):
+        found = await allowed_rows(request, scope, [row.id for row in listed[start : start + DOCS_AT_ONCE]])
+        yield live(found.values())
+
+
+def plain_row(row: Row) -> dict[str, Any]:
+    return {"id": row.id, "key": row.id, "value": {"rev": row.rev}}
+
+
+def live(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if not row["value"].get("deleted")]

@@ -1,0 +1,135 @@
+"""Reading single documents, attachments and `_bulk_get`: every body is judged by what it says itself (20 §11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from api.access.rules import Facts, Scope, facts_of, is_deletion_stub
+from api.auth import require
+from api.errors import DocForbidden, StorageError
+from api.infodocs import note_writes
+from api.keys import DB
+from api.proxy import ask, forward, pass_back
+from api.replication.judge import judge
+from api.replication.paths import doc_storage_path, storage_path
+from api.replication.upstream import Answer, bad_request, fetch, parse_object
+from api.responses import JSON_TYPE, Stream, json_response
+from core.couch.client import Doc
+from core.errors import InvalidInput, NotFound
+
+BULK_GET_PAGE = 100  # documents asked of CouchDB at once: what a phone asks for, and what we hold in memory
+
+
+async def get_doc(request: web.Request, scope: Scope, doc_id: str) -> web.Response:
+    """GET /<db>/:id: the document; 403 when it is not the caller's or is missing (REPL-104..106)."""
+    answer = await fetch(request, doc_storage_path(request, doc_id, without={"latest"}))
+    if answer.status == 404 and "open_revs" in request.query:
+        return json_response([])
+    if answer.status == 404:
+        raise DocForbidden
+    if not answer.ok:
+        return answer.respond()
+    doc = answer.json()
+    if isinstance(doc, list):
+        return await open_revisions(request, scope, doc)
+    if not is_deletion_stub(doc) and not all(await judge(request, scope, [facts_of(doc)])):
+        raise DocForbidden
+    etag = answer.headers.get("ETag")
+    if etag and etag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers={"ETag": etag})
+    return answer.respond()
+
+
+async def open_revisions(request: web.Request, scope: Scope, leaves: list[dict[str, Any]]) -> web.Response:
+    """The leaves asked for, without those that are missing or not the caller's (REPL-105)."""
+    docs = [each["ok"] for each in leaves if "ok" in each]
+    kept = await allowed_bodies(request, scope, docs)
+    return json_response([{"ok": doc} for doc in docs if id(doc) in kept])
+
+
+async def allowed_bodies(request: web.Request, scope: Scope, docs: list[Doc]) -> set[int]:
+    """The identities of those bodies that may go out. Pure deletion stubs may: they tell nothing (REPL-102)."""
+    judged = [doc for doc in docs if not is_deletion_stub(doc)]
+    verdicts = await judge(request, scope, [facts_of(doc) for doc in judged])
+    refused = {id(doc) for doc, verdict in zip(judged, verdicts, strict=True) if not verdict}
+    return {id(doc) for doc in docs} - refused
+
+
+async def bulk_get(request: web.Request, scope: Scope) -> web.StreamResponse:
+    """POST /<db>/_bulk_get: the revisions asked for, without what is missing or not the caller's (REPL-101..103)."""
+    wanted = docs_asked_for(await request.read())
+    path = storage_path(request, "_bulk_get", without={"latest"})
+    if len(wanted) <= BULK_GET_PAGE:
+        answer = await bulk_get_page(request, path, wanted)
+        if not answer.ok:
+            return answer.respond()
+        results = await allowed_results(request, scope, answer.json()["results"])
+        return json_response({"results": results})
+    response = Stream(headers={"Content-Type": JSON_TYPE})
+    separator = b'{"results":['
+    for start in range(0, len(wanted), BULK_GET_PAGE):
+        answer = await bulk_get_page(request, path, wanted[start : start + BULK_GET_PAGE])
+        if not answer.ok:
+            if not response.prepared:
+                return answer.respond()
+            raise ConnectionError(f"CouchDB answered {answer.status} in the middle of a _bulk_get")
+        results = await allowed_results(request, scope, answer.json()["results"])
+        if not response.prepared:
+            await response.prepare(request)
+        if results:
+            await response.write(separator + orjson.dumps(results)[1:-1])
+            separator = b","
+    await response.write(b"]}" if separator == b"," else separator + b"]}")
+    await response.write_eof()
+    return response
+
+
+def docs_asked_for(body: bytes) -> list[Any]:
+    """The `docs` of the body. Errors: PROXY-22, PROXY-23."""
+    members = parse_object(body) if body.strip() else {}
+    if "docs" not in members:
+        raise bad_request("Missing JSON list of `docs`.")
+    if not isinstance(members["docs"], list):
+        raise bad_request("`docs` parameter must be an array.")
+    return members["docs"]
+
+
+async def bulk_get_page(request: web.Request, path: str, wanted: list[Any]) -> Answer:
+    return await fetch(request, path, body=orjson.dumps({"docs": wanted}))
+
+
+async def allowed_results(request: web.Request, scope: Scope, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results with only allowed revisions; an id that has none left is left out."""
+    found = [(result["id"], [each["ok"] for each in result["docs"] if "ok" in each]) for result in results]
+    kept = await allowed_bodies(request, scope, [doc for _, docs in found for doc in docs])
+    allowed = ((doc_id, [{"ok": doc} for doc in docs if id(doc) in kept]) for doc_id, docs in found)
+    return [{"id": doc_id, "docs": docs} for doc_id, docs in allowed if docs]
+
+
+async def attachment(request: web.Request, scope: Scope, doc_id: str, name: list[str]) -> web.StreamResponse:
+    """GET, HEAD, PUT or DELETE of an attachment, judged by the document at `rev`, else its latest (REPL-107)."""
+    if request.method not in ("GET", "HEAD", "PUT", "DELETE"):
+        raise DocForbidden
+    facts = await facts_at(request, doc_id, request.query.get("rev"))
+    if facts is None or not all(await judge(request, scope, [facts])):
+        if "rev" not in request.query:
+            raise StorageError(404, "bad_request", "Invalid rev format")  # PouchDB tries again with one (PROXY-27)
+        raise DocForbidden
+    path = storage_path(request, doc_id, *name)
+    if request.method in ("GET", "HEAD"):
+        return await forward(request, path=path, params={})
+    require(request, "can_edit")
+    async with ask(request, path=path, params={}) as answer:
+        if answer.status in (200, 201, 202) and request.method == "PUT":
+            note_writes(request, [doc_id])
+        return await pass_back(request, answer)
+
+
+async def facts_at(request: web.Request, doc_id: str, rev: str | None) -> Facts | None:
+    try:
+        return facts_of(await request.config_dict[DB].get(doc_id, **({} if rev is None else {"rev": rev})))
+    except (NotFound, InvalidInput):
+        return None
