@@ -1,0 +1,100 @@
+"""How many documents a phone would replicate, before somebody hands out the account (EP-USI-1..7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from api.access.rules import Scope
+from api.auth import current_user, require
+from api.errors import error_middleware, render
+from api.keys import ACCESS, DB, REQUEST_SETTINGS
+from api.params import json_param
+from api.replication.lists import LIMIT, count_docs, lag_headers
+from api.replication.scope import account_scope, user_scope
+from api.responses import json_response
+from core.errors import DomainError, InvalidInput, Unauthorized
+from core.settings import Settings
+
+
+async def get_users_info(request: web.Request) -> web.StreamResponse:
+    """GET /api/v1/users-info: `{total_docs, warn, limit, warn_docs}` of the caller, who is offline, or of an account
+    with `role` (a text or a JSON array), `facility_id` (may be repeated) and `contact_id`.
+
+    Permission for others' counts: can_update_users. Errors are always JSON.
+    """
+    response: web.StreamResponse = await answer_errors(request, count_for_caller)
+    return response
+
+
+async def count_for_caller(request: web.Request) -> web.Response:
+    user = current_user(request)
+    if user.offline:
+        scope = user_scope(request, user)
+    else:
+        require(request, "can_update_users")
+        scope = asked_scope(request)
+    access = request.config_dict[ACCESS]
+    behind = await access.catch_up(request.config_dict[DB])
+    counts = await count_docs(access, scope)
+    answer = {
+        "total_docs": counts.total,
+        "warn": counts.total >= LIMIT,
+        "limit": LIMIT,
+        "warn_docs": counts.total - counts.tasks,
+    }
+    return json_response(answer, headers=lag_headers(behind))
+
+
+def asked_scope(request: web.Request) -> Scope:
+    """The scope of the account the query describes, which has no name (EP-USI-3..6)."""
+    facilities = asked_facilities(request)
+    if not facilities or not request.query.get("role"):
+        raise InvalidInput("Missing required query params: role and/or facility_id")
+    settings = request[REQUEST_SETTINGS]
+    roles = asked_roles(request, settings)
+    return account_scope(settings, None, roles, facilities, request.query.get("contact_id") or None)
+
+
+def asked_facilities(request: web.Request) -> tuple[str, ...]:
+    """The ids of `facility_id`, given once, repeated, or as a JSON array."""
+    ids: list[str] = []
+    for text in request.query.getall("facility_id", []):
+        ids += text_list(text) or [text]
+    return tuple(dict.fromkeys(each for each in ids if each))
+
+
+def text_list(text: str) -> list[str] | None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, list) and all(isinstance(each, str) for each in value) else None
+
+
+def asked_roles(request: web.Request, settings: Settings) -> tuple[str, ...]:
+    value: Any = json_param(request, "role")
+    roles = [value] if isinstance(value, str) else value
+    if not isinstance(roles, list):
+        raise InvalidInput("Role parameter must be either a string or a JSON encoded array")
+    if not all(isinstance(role, str) for role in roles):
+        raise InvalidInput("All roles should be strings")
+    # The documentation asks for a role configured as offline; an unknown one would only be treated like it.
+    configured = [settings.roles.get(role) for role in roles]
+    if not settings.is_offline(roles) or not any(isinstance(each, dict) and each.get("offline") for each in configured):
+        raise InvalidInput("Provided role is not offline")
+    return tuple(roles)
+
+
+def render_as_json(request: web.Request, error: DomainError) -> web.Response:
+    """The API's own rendering, as JSON whatever the client prefers (ERR-14); a 401 keeps its forms."""
+    if error.status >= 500 or isinstance(error, Unauthorized):
+        return render(request, error)
+    return json_response({"code": error.status, "error": error.message}, status=error.status)
+
+
+answer_errors = error_middleware(render_as_json)
+
+ROUTES = [web.get("/api/v1/users-info", get_users_info)]
