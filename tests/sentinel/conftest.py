@@ -63,6 +63,7 @@ SETTINGS: Doc = {
     "transitions": {"update_clinics": True, "registration": True, "default_responses": True},
     "forms": {
         "PREG": {"meta": {"code": "PREG"}, "fields": FIELDS},
+        "FORM": {"meta": {"code": "FORM"}, "fields": FIELDS},
         "PUB": {"meta": {"code": "PUB"}, "public_form": True, "fields": FIELDS},
     },
     "registrations": [
