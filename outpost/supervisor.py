@@ -165,8 +165,8 @@ async def supervise(config: Config, first: Sequence[str], then: Sequence[str]) -
             ready = asyncio.create_task(make_ready(couch, config, embedded=bool(first)))
             if not await first_of(ready, supervisor.stopped):
                 return 0
-        for number, command in enumerate(then):
-            supervisor.start(f"{command}[{number}]" if command == "worker" else command, command)
+        for name, command in named(then):
+            supervisor.start(name, command)
         listening = asyncio.create_task(wait_until_listening(config))
         if await first_of(listening, supervisor.stopped):
             print(banner(config, embedded=bool(first)), flush=True)
@@ -175,6 +175,12 @@ async def supervise(config: Config, first: Sequence[str], then: Sequence[str]) -
         return 0
     finally:
         await supervisor.stop_all()
+
+
+def named(commands: Sequence[str]) -> list[tuple[str, str]]:
+    """Each command with the name of its process: `worker[0]`, `worker[1]` where there are several of a kind."""
+    names = [f"{command}[{commands[:at].count(command)}]" for at, command in enumerate(commands)]
+    return [(name if command == "worker" else command, command) for name, command in zip(names, commands, strict=True)]
 
 
 async def first_of(task: asyncio.Task[None], stopped: asyncio.Event) -> bool:

@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,9 @@ class Deployment:
                 stderr=log,
             )
         wait_for_http(f"{self.url}/api/v1/monitoring", 60)
+        deadline = time.monotonic() + 20
+        while not self.pids("sentinel"):
+            assert time.monotonic() < deadline, self.log
 
     def stop(self) -> int:
         """SIGTERM, and the exit code; it must come within the 10 seconds promised."""
@@ -65,7 +69,7 @@ class Deployment:
 
     def pids(self, name: str) -> list[int]:
         """The processes of that name that the supervisor has started, in order; the last ones live."""
-        return [int(pid) for pid in re.findall(rf": {re.escape(name)} runs as process (\d+)", self.log)]
+        return [int(pid) for pid in re.findall(rf"[ \"]{re.escape(name)} runs as process (\d+)", self.log)]
 
     async def kill(self, name: str) -> None:
         """SIGKILL the living process of that name and wait until the supervisor has started another."""
