@@ -37,8 +37,9 @@ _INSIDE = re.compile(r"\\.|\[:[a-z]+:\]|\[|\]", re.DOTALL)  # and inside one
 _END, _BEFORE_LAST_NEWLINE = "(?![\\s\\S])", "(?=\\n?(?![\\s\\S]))"
 _SPELLED = {"\\A": "(?<![\\s\\S])", "\\z": _END, "\\Z": _BEFORE_LAST_NEWLINE, "\\h": "[ \\t]", "(?P<": "(?<"}
 _POSIX = {
-    "[:alnum:]": "A-Za-z0-9\u0080-\uffff", "[:alpha:]": "A-Za-z\u0080-\uffff", "[:blank:]": " \\t", "[:cntrl:]": "\\x00-\\x1f\\x7f",
-    "[:digit:]": "0-9", "[:graph:]": "!-~", "[:lower:]": "a-z", "[:print:]": " -~", "[:space:]": "\\s",
+    "[:alnum:]": "A-Za-z0-9\u0080-\uffff", "[:alpha:]": "A-Za-z\u0080-\uffff", "[:blank:]": " \\t",
+    "[:cntrl:]": "\\x00-\\x1f\\x7f", "[:digit:]": "0-9",
+    "[:graph:]": "!-~", "[:lower:]": "a-z", "[:print:]": " -~", "[:space:]": "\\s",
     "[:punct:]": "!-\\/:-@\\[-`{-~", "[:upper:]": "A-Z", "[:word:]": "\\w", "[:xdigit:]": "A-Fa-f0-9", "[": "\\[",
 }  # fmt: skip
 

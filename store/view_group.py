@@ -36,6 +36,7 @@ class ViewGroup:
     stored_reduces: tuple[tuple[str, ...], ...]  # for each map the reduces whose partial results an index keeps
     include_design: bool
     local_seq: bool
+    language: str = "javascript"  # or "query", whose maps are the definitions of Mango indexes
 
     def view(self, name: str) -> View:
         if name not in self.views:
@@ -46,16 +47,16 @@ class ViewGroup:
 def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
     """Read the `views` of a design document; the signature is of content only, not of the document's id or rev."""
     language = ddoc.get("language", "javascript")
-    if language != "javascript":
+    if language not in ("javascript", "query"):
         raise BadRequest(f"{language}", slug="unknown_query_language")
     definitions = ddoc.get("views")
     if not isinstance(definitions, Mapping):
         raise NotFound("missing_named_view")
     lib = orjson.dumps(definitions.get("lib") or {}, option=orjson.OPT_SORT_KEYS)
     functions = {
-        name: (definition["map"], definition.get("reduce"))
+        name: (_map_source(definition["map"]), definition.get("reduce"))
         for name, definition in definitions.items()
-        if name != "lib" and isinstance(definition, Mapping) and isinstance(definition.get("map"), str)
+        if isinstance(definition, Mapping) and _is_map(definition.get("map"), language) and name != "lib"
     }
     sources = sorted({source for source, _ in functions.values()})
     options = ddoc.get("options")
@@ -79,4 +80,14 @@ def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
         stored_reduces=tuple(tuple(sorted(r for at, r in stored if at == index)) for index in range(len(sources))),
         include_design=options.get("include_design") is True,
         local_seq=options.get("local_seq") is True,
+        language=language,
     )
+
+
+def _is_map(value: Any, language: str) -> bool:
+    return isinstance(value, dict if language == "query" else str)
+
+
+def _map_source(value: Any) -> str:
+    """The text of a map: a function, or the definition of a Mango index as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

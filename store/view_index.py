@@ -13,15 +13,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from store.collation import sort_key
 from store.errors import StoreError
-from store.javascript import JavaScript, Row
+from store.javascript import JavaScript, MapProgram, Row
 from store.source import DocSource, Winner
 from store.view_blocks import change_blocks, create_blocks
 from store.view_group import ViewGroup
@@ -45,14 +46,26 @@ class Stopped(StoreError):
     slug = "service_unavailable"
 
 
+class Mapper(Protocol):
+    """What computes the rows of documents."""
+
+    def map_docs(self, program: MapProgram, docs: Sequence[bytes]) -> Future[list[list[list[Row]]]]:
+        """For each document and each map of the program its rows, in emission order."""
+        ...
+
+
 class ViewIndex:
     """The index of one view group. `seq` is what its file has reached, -1 while there is no file."""
 
-    def __init__(self, folder: Path, group: ViewGroup, source: DocSource, engine: JavaScript) -> None:
+    def __init__(
+        self, folder: Path, group: ViewGroup, source: DocSource, engine: JavaScript, mapper: Mapper | None = None
+    ) -> None:
+        """`mapper` maps the documents of groups that are not in JavaScript."""
         self.group = group
         self.path = folder / f"{group.signature}.view"
         self._source = source
         self._engine = engine
+        self._mapper = mapper or engine
         self._readers: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -159,6 +172,8 @@ class ViewIndex:
             create_blocks(connection, len(self.group.program.maps))
             store_reductions(connection, self.group, self._engine)
             connection.execute("COMMIT")
+            # Readers find the file in WAL mode: two that switched it at once would lock each other out.
+            connection.execute("PRAGMA main.journal_mode = WAL")
         with building.open("rb+") as file:
             os.fsync(file.fileno())
         building.replace(self.path)
@@ -197,7 +212,7 @@ class ViewIndex:
                 seq = winners[-1].seq
                 live = [at for at, winner in enumerate(winners) if self._is_mapped(winner)]
                 ahead.append(
-                    (winners, live, self._engine.map_docs(self.group.program, [self._body(winners[at]) for at in live]))
+                    (winners, live, self._mapper.map_docs(self.group.program, [self._body(winners[at]) for at in live]))
                 )
             if not ahead:
                 return

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from store.errors import CompilationError
 from store.javascript import JavaScriptPool
+from store.mango_index import MangoMapper
 from store.source import DocSource
 from store.view_group import View, ViewGroup, view_group
 from store.view_index import ViewIndex
@@ -120,7 +120,7 @@ class Views:
         pending = max(self._source.update_seq() - max(kept.index.seq, 0), 0)
         return {
             "signature": group.signature,
-            "language": "javascript",
+            "language": group.language,
             "sizes": {"file": size, "external": size, "active": size},
             "updater_running": kept.running,
             "compact_running": False,
@@ -130,22 +130,6 @@ class Views:
             "purge_seq": 0,
             "updates_pending": {"minimum": pending, "preferred": pending, "total": pending},
         }
-
-    async def check(self, ddoc: Mapping[str, Any]) -> None:
-        """CompilationError when a map or reduce function of a design document does not compile."""
-        for name, definition in (ddoc.get("views") or {}).items():
-            if name == "lib" or not isinstance(definition, Mapping):
-                continue
-            for kind in ("map", "reduce"):
-                source = definition.get(kind)
-                if not isinstance(source, str) or (kind == "reduce" and source.startswith("_")):
-                    continue
-                try:
-                    await self._javascript.engine(source).check(source)
-                except CompilationError as error:
-                    raise CompilationError(
-                        f"Compilation of the {kind} function in the '{name}' view failed: {error.reason}"
-                    ) from None
 
     def tasks(self) -> list[dict[str, Any]]:
         """The running index builds, as CouchDB's `_active_tasks` lists them; `database` is the caller's to add."""
@@ -185,7 +169,8 @@ class Views:
         kept = self._indexes.get(group.signature)
         if kept is None:
             engine = self._javascript.index_engine(group.signature)
-            index = ViewIndex(self._folder, group, self._source, engine)
+            mapper = MangoMapper() if group.language == "query" else None
+            index = ViewIndex(self._folder, group, self._source, engine, mapper)
             kept = self._indexes[group.signature] = _Kept(index, self._source)
         kept.ddoc_id = ddoc_id
         return kept
