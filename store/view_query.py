@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -59,16 +59,14 @@ class ViewParams:
     update: Literal["true", "false", "lazy"] = "true"
     update_seq: bool = False
     sorted: bool = True
-    ignored: dict[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def parse(cls, query: Iterable[tuple[str, str]], body: Mapping[str, Any] | None = None) -> ViewParams:
-        """Read the query string and, for POST, the members of the body, which win.
+        """Read the query string and, for POST, the members of the body, which win; others are ignored.
 
         QueryParseError names the parameter and its value.
         """
         found: dict[str, Any] = {}
-        ignored: dict[str, str] = {}
         for name, text in query:
             if name in _FROM_TEXT:
                 member, read = _FROM_TEXT[name]
@@ -77,8 +75,6 @@ class ViewParams:
                 found["group_level"] = EXACT if _boolean(name, text) else 0
             elif name == "stale":
                 found["update"] = _stale(text)
-            else:
-                ignored[name] = text
         for name, value in (body or {}).items():
             if name in _FROM_TEXT:
                 member, read = _FROM_TEXT[name]
@@ -89,7 +85,7 @@ class ViewParams:
                 found["group_level"] = EXACT if _boolean(name, value) else 0
             elif name == "stale":
                 found["update"] = _stale(value)
-        return cls(**found, ignored=ignored)
+        return cls(**found)
 
     def reduces(self, has_reduce: bool) -> bool:
         """Whether to reduce; QueryParseError when options contradict each other or the view."""

@@ -195,15 +195,6 @@ async def test_cleanup_removes_indexes_that_no_design_document_has(
     assert await ids(views, kept) == ["a"]
 
 
-@pytest.mark.parametrize(
-    ("functions", "where"),
-    [({"v": "function ("}, "map function in the 'v'"), ({"v": (KEYED, "1")}, "reduce function in the 'v'")],
-)
-async def test_sources_that_do_not_compile_are_told(views: Views, functions: dict[str, Any], where: str) -> None:
-    with pytest.raises(CompilationError, match=f"Compilation of the {where} view failed: "):
-        await views.check(ddoc(**functions))
-
-
 async def test_a_map_that_does_not_compile_fails_the_query_and_a_repaired_one_works(
     views: Views, documents: Documents
 ) -> None:
