@@ -68,7 +68,8 @@ LIFESPANS = (open_couch, watch_settings, open_sessions, open_access, infodoc_lif
 async def end_feeds(app: web.Application) -> None:
     """On stop: nobody waits for news any longer."""
     app[STOPPING].set()
-    for answer in list(app[OPEN_FEEDS]):
+    feeds = app[OPEN_FEEDS]
+    for answer in list(feeds):
         answer.close()
 
 

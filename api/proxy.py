@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -102,7 +103,7 @@ async def ask(
     query = query_string(params) if params is not None else raw_query(request)
     target = f"{request.config_dict[COUCH].server_url}{upstream_path(request, path)}{query}"
     streamed = body is None and request.body_exists
-    options: dict[str, Any] = {"data": request.content if streamed else body}
+    options: dict[str, Any] = {"data": request.content if streamed else body and io.BytesIO(body)}
     try:
         answer = await request.config_dict[UPSTREAM].request(
             method or request.method,
@@ -149,7 +150,8 @@ async def next_chunk(answer: aiohttp.ClientResponse) -> bytes:
 
 def upstream_path(request: web.Request, path: str | None) -> str:
     """The path for CouchDB, which takes a bare `+` for a space where we take it for itself."""
-    return (request.rel_url.raw_path if path is None else path).replace("+", "%2B")
+    bare, mark, query = (request.rel_url.raw_path if path is None else path).partition("?")
+    return bare.replace("+", "%2B") + mark + query
 
 
 def raw_query(request: web.Request) -> str:

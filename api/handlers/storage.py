@@ -15,6 +15,7 @@ from api.errors import DocForbidden, OfflineFirewall
 from api.infodocs import note_writes, written_ids
 from api.keys import CONFIG
 from api.proxy import ask, forward, response_headers
+from api.replication import answer
 from api.sessions import User
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,6 @@ async def serve_main_database(request: web.Request, user: User, rest: list[str])
     if request.method in ("GET", "HEAD") and (not rest or (len(rest) == 3 and rest[2] == "_rewrite")):
         raise web.HTTPFound(request.rel_url.with_path(request.rel_url.raw_path + "/", encoded=True, keep_query=True))
     if user.offline:
-        from api.replication import answer
-
         return await answer(request, user)
     if not is_write(request.method, rest):
         return await forward(request)
