@@ -125,8 +125,8 @@ def unparsable_record(
 def empty_record(sms_message: Doc, settings: Settings, reported_date: int) -> Doc:
     record: Doc = {"type": "data_record"}
     sender = sms_message.get("from")
-    if sender is not None:
-        record["from"] = PhoneRules.from_settings(settings).normalize(str(sender)) or sender
+    if isinstance(sender, str | int) and not isinstance(sender, bool):
+        record["from"] = PhoneRules.from_settings(settings).normalize(str(sender)) or str(sender)
     if sms_message.get("form"):
         record["form"] = sms_message["form"]
     return record | {

@@ -390,6 +390,13 @@ def test_a_json_record_without_sender_has_no_from() -> None:
     assert doc["reported_date"] == NOW_MS
 
 
+@pytest.mark.parametrize("sender", [None, {}, [], True])
+def test_a_sender_that_is_no_number_is_left_out(sender: Any) -> None:
+    doc = json_record({"name": "A", "lmp": 1, "_meta": {"form": "REG", "from": sender}})
+
+    assert "from" not in doc  # MOD-2
+
+
 def test_a_json_record_with_wrong_types_is_kept_with_errors() -> None:
     doc = json_record({"name": 5, "lmp": "12", "_meta": {"form": "REG"}})
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.couch.client import Database
+from core.templates import TemplateRules, render
 from core.translations import BUILT_IN_ENGLISH, Translations, load_translations
 
 SW = {
@@ -44,6 +47,11 @@ def test_older_documents_have_values() -> None:
     translations = Translations.from_docs([{"_id": "messages-fr", "values": {"a": "un"}}])
 
     assert translations.text("a", "fr") == "un"  # MOD-11
+
+
+@pytest.mark.parametrize("key", BUILT_IN_ENGLISH)
+def test_every_built_in_text_is_a_template(key: str) -> None:
+    assert render(BUILT_IN_ENGLISH[key], {"fields": {"patient_id": "12345"}}, TemplateRules()).strip()
 
 
 async def test_all_translation_documents_are_loaded(db: Database) -> None:
