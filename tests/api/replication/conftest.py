@@ -13,6 +13,8 @@ from aiohttp.test_utils import TestClient
 from api.keys import SETTINGS
 from core.couch.client import Database
 
+JSON = {"Accept": "application/json", "Content-Type": "application/json"}
+
 Doc = dict[str, Any]
 D1 = {"_id": "D1"}
 H1 = {"_id": "H1", "parent": D1}
@@ -56,7 +58,7 @@ class District:
     async def call(self, method: str, path: str, user: Any = None, **options: Any) -> Any:
         """The response to a request below the main database, its body read."""
         response = await self.client.request(
-            method, f"/medic/{path}", headers={**(user or self.asha), "Accept": "application/json"}, **options
+            method, f"/medic/{path}", headers={**JSON, **(user or self.asha)}, **options
         )
         await response.read()
         return response
