@@ -130,7 +130,7 @@ def with_index(ddoc: Mapping[str, Any] | None, index: NewIndex) -> dict[str, Any
     if ddoc is None:
         return {"_id": index.ddoc, "language": "query", "views": {index.name: index.view}}
     if ddoc.get("language") != "query":
-        language = ddoc.get("language", "javascript")
+        language = ddoc.get("language", False)
         raise BadRequest(
             f"Existing design doc has an invalid language: {erlang.term(language)}", slug="invalid_ddoc_lang"
         )

@@ -220,8 +220,15 @@ def _rejections(
     ]
     for left, is_usable, fault in stages:
         rejected += [Rejected(index, is_usable, fault or failings[index] or "", ranking) for index in left]
-        ranking += bool(left)
-    return rejected
+        if left and fault != "is_partial":
+            ranking += 1
+    # A partial index that was named is considered like the others, and counts as partial all the same.
+    return [
+        Rejected(each.index, False, "is_partial", each.ranking + ranking)
+        if each.index.partial_filter is not None and each.index in in_scope
+        else each
+        for each in rejected
+    ]
 
 
 def explained_fields(selector: Selector) -> set[str]:

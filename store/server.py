@@ -13,7 +13,7 @@ from aiohttp import web
 from store.config import StoreConfig
 from store.database import Database
 from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized
-from store.http import attachments, bulk, changes, databases, documents, listing, root, views
+from store.http import attachments, bulk, changes, databases, documents, find, listing, root, views
 from store.http.call import Call, answer
 from store.permissions import NOBODY, User, require_db_member
 from store.registry import SYSTEM_DATABASES
@@ -60,6 +60,10 @@ DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
     "_design_docs": {"GET": listing.design_docs, "POST": listing.design_docs},
     "_local_docs": {"GET": listing.local_docs, "POST": listing.local_docs},
     "_changes": {"GET": changes.changes, "POST": changes.changes},
+    "_find": {"POST": find.find},
+    "_explain": {"POST": find.explain},
+    "_index": {"GET": find.get_indexes, "POST": find.post_index, "DELETE": find.delete_index},
+    "_index/_bulk_delete": {"POST": find.bulk_delete_indexes},
 }
 
 DESIGN: Mapping[str, Mapping[str, DocumentHandler]] = {

@@ -20,11 +20,12 @@ from store.changes import (
 )
 from store.database import Database
 from store.documents import load_json, load_object
-from store.errors import BadRequest, NotFound, NotImplementedByStore
+from store.errors import BadRequest, NotFound
 from store.http.call import Call
 from store.http.databases import database_info
 from store.permissions import require_db_admin
 from store.reads import DocOptions
+from store.selector import compile_selector
 from store.seqs import parse_seq
 
 _DEFAULT_HOLD_MS = 60_000
@@ -128,7 +129,12 @@ async def _filter(
     if name == "_design":
         return replace(params, design_only=True), None
     if name == "_selector":
-        raise NotImplementedByStore("The _selector filter is not available in this store.")
+        if "selector" not in body:
+            raise BadRequest("Selector must be specified in POST payload")
+        matches = compile_selector(body["selector"])
+        return replace(params, needs_doc=True), lambda docs: call.in_thread(
+            lambda: [matches(load_json(doc)) for doc in docs]
+        )
     if name == "_view":
         ddoc_name, slash, view_name = call.query.get("view", "").partition("/")
         if not slash:
