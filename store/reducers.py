@@ -9,6 +9,11 @@ import orjson
 
 from store.errors import StoreError
 
+_SUM_REASON = (
+    "The _sum function requires that map values be numbers, arrays of numbers, or objects. Objects cannot be mixed with"
+    " other data structures. Objects can be arbitrarily nested, provided that the values for all fields are themselves"
+    " numbers, arrays of numbers, or objects."
+)
 BUILT_IN = ("_sum", "_count", "_stats", "_approx_count_distinct")
 
 
@@ -53,14 +58,8 @@ class Sum:
                 return orjson.dumps(value)
             try:
                 total = _added(total, value)
-            except _NotSummable as error:
-                return orjson.dumps(
-                    {
-                        "error": "builtin_reduce_error",
-                        "reason": "The `_sum` function requires that map values be numbers, arrays, or objects."
-                        f" Objects cannot be mixed with other data structures. Not summable: {error}",
-                    }
-                )
+            except _NotSummable:
+                return orjson.dumps({"error": "builtin_reduce_error", "reason": _SUM_REASON, "caused_by": value})
         return number_json(total)
 
 
@@ -136,7 +135,7 @@ def _added(total: Any, value: Any) -> Any:
     if isinstance(total, dict) or isinstance(value, dict):
         left = {} if total == 0 and not isinstance(total, dict) else total
         if not (isinstance(left, dict) and isinstance(value, dict)):
-            raise _NotSummable(orjson.dumps(value).decode())
+            raise _NotSummable
         merged = dict(left)
         for name, member in value.items():
             merged[name] = _added(merged.get(name, 0), member)
@@ -146,14 +145,14 @@ def _added(total: Any, value: Any) -> Any:
         if len(left) < len(right):
             left, right = right, left
         return [_added(member, right[at]) if at < len(right) else member for at, member in enumerate(left)]
-    raise _NotSummable(orjson.dumps(value).decode())
+    raise _NotSummable
 
 
 def _as_list(value: Any) -> list[Any]:
     members = value if isinstance(value, list) else [value]
     for member in members:
         if not (_is_number(member) or isinstance(member, list)):
-            raise _NotSummable(orjson.dumps(value).decode())
+            raise _NotSummable
     return members
 
 

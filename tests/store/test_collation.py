@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.collation import array_prefix, sort_key
@@ -145,11 +145,13 @@ def test_deep_nesting_has_a_key() -> None:
     assert sort_key(deep) > sort_key([])
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_keys_are_equal_only_for_equal_values(left: Any, right: Any) -> None:
     assert (sort_key(left) == sort_key(right)) == _same(left, right)
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_no_key_begins_with_another(left: Any, right: Any) -> None:
     first, second = sorted((sort_key(left), sort_key(right)), key=len)
@@ -157,6 +159,7 @@ def test_no_key_begins_with_another(left: Any, right: Any) -> None:
     assert first == second or not second.startswith(first)
 
 
+@settings(deadline=None)
 @given(st.lists(JSON, max_size=4), st.lists(JSON, max_size=4))
 def test_arrays_are_compared_member_by_member(left: list[Any], right: list[Any]) -> None:
     expected = [sort_key(member) for member in left] < [sort_key(member) for member in right]
@@ -164,6 +167,7 @@ def test_arrays_are_compared_member_by_member(left: list[Any], right: list[Any])
     assert (sort_key(left) < sort_key(right)) == expected
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_numbers_sort_by_value(left: float, right: float) -> None:
     assert (sort_key(left) < sort_key(right)) == (left < right)

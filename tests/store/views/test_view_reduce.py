@@ -141,7 +141,7 @@ async def test_sum_of_text_is_an_error_in_the_row(views: Views, documents: Docum
 
     [row] = (await query(views, ddoc(v=(KEYED, "_sum"))))["rows"]
 
-    assert row["value"]["error"] == "builtin_reduce_error"
+    assert (row["value"]["error"], row["value"]["caused_by"]) == ("builtin_reduce_error", "text")
 
 
 async def test_stats_takes_arrays_and_earlier_statistics(views: Views, documents: Documents) -> None:
