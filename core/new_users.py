@@ -118,7 +118,8 @@ def user_contact(
     """The user's contact and whether it is new: an existing person within the place, or one made there (EP-USR-29)."""
     if contact is None:
         return None, False
-    existing = found.get(contact if isinstance(contact, str) else contact.get("_id") or "")
+    contact_id = contact if isinstance(contact, str) else contact.get("_id")
+    existing = found.get(contact_id) if isinstance(contact_id, str) else None
     if existing is not None:
         if not types.is_person(existing):
             raise InvalidUser("Wrong type, contact is not a person.", "contact.type.wrong")

@@ -28,6 +28,8 @@ async def create_person(db: Database, settings: Settings, body: Any, *, now_ms: 
         raise InvalidInput(NEW_PLACE)
     elif not body.get("place") and isinstance(place, dict):
         person["parent"] = minify_parent(place)
+        if not person["parent"]:
+            raise InvalidInput('Property "parent" must be the id of a place, or an object with its "_id".')
     elif place_id := referenced_id(place):
         person["parent"] = reference(found_place(types, await db.get_many([place_id]), place_id))
     else:

@@ -11,7 +11,7 @@ from core.errors import InvalidInput, NotBuilt
 from core.passwords import LEAST_SCORE, SHORTEST, password_score
 from core.settings import Settings
 
-USERNAME = re.compile(r"[a-z0-9-][a-z0-9_-]*")
+USERNAME = re.compile(r"[a-z0-9-][a-z0-9_-]{0,199}")
 ONLINE_ROLE = "mm-online"
 
 PROFILE_TEXTS = ("fullname", "email", "phone", "language", "external_id")

@@ -296,6 +296,7 @@ async def test_what_an_interrupted_creation_left_is_replaced(db: Database, distr
     made = await doc_ids(db) - before
     assert len(left) == len(made) == 3
     assert left & made == {f"org.couchdb.user:{name}"}
+    assert await db.get_local(f"creating-user-{name}") is None
     assert answer["user"]["rev"] == (await account_of(db, name))["_rev"]
 
 
