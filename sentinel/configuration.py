@@ -53,8 +53,7 @@ class Configuration:
             self.transitions = None
             self.errors = list(error.details.get("errors") or [error.message])
             self._usable.clear()
-            for each in self.errors:
-                log.error("no change is processed until the settings are corrected: %s", each)
+            log.error("no change is processed until the settings are corrected: %s", "; ".join(self.errors))
 
     async def usable(self) -> Transitions:
         """The transitions of this moment; waits while the settings are wrong."""

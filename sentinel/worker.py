@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 200
 DUE_INTERVAL_S = 60.0
 RETRY_INTERVAL_S = 1.0
+REMINDER_INTERVAL_S = 300.0
 LONGEST_WAIT_S = 10.0
 
 
@@ -117,6 +118,7 @@ class Leadership:
                 self.follow_feed(heartbeat_s),
                 self.repeat(self.retry, RETRY_INTERVAL_S),
                 self.repeat(self.send_due, self.due_interval_s),
+                self.repeat(self.remind, REMINDER_INTERVAL_S),
             ]
             await self.together(works, keeping, stop)
         finally:
@@ -176,6 +178,11 @@ class Leadership:
             await self.state.note(overdue_tasks=await count_overdue(self.db, self.now()))
         except DomainError as error:
             log.error("due messages: %s", error.message)
+
+    async def remind(self) -> None:
+        """Say again what is wrong with the settings, until it is not (JOB-TDR-1)."""
+        for error in self.configuration.errors:
+            log.error("no change is processed until the settings are corrected: %s", error)
 
     async def repeat(self, work: Callable[[], Coroutine[Any, Any, None]], interval_s: float) -> None:
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from core.messages import MessageContext
 from core.settings import Settings
 from core.sms_tasks import Task, due_ms, messages_of, set_state
 from core.templates import InvalidTemplate
+from sentinel.transitions.change import copied
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.run import write
 from sentinel.transitions.tools import Tools
@@ -93,7 +93,7 @@ async def send_page(
     db: Database, ids: Sequence[str], tools: Tools, window: tuple[int, int], may_write: Callable[[], None]
 ) -> int:
     stored = list((await db.get_many(ids)).values())
-    docs = await hydrate(db, [copy.deepcopy(doc) for doc in stored])
+    docs = await hydrate(db, [copied(doc) for doc in stored])
     candidates = [Candidate(doc) for doc in docs]
     lookups = Lookups(db, tools.messenger.settings)
     failures = await lookups.rounds.run(send(each, lookups, tools, window) for each in candidates)

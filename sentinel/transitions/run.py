@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
@@ -11,7 +10,7 @@ from core.couch.errors import from_row
 from core.documents import Doc
 from core.errors import Conflict, DomainError
 from core.lineage import hydrate, minify
-from sentinel.transitions.change import Change, Transition, subject_order_keys
+from sentinel.transitions.change import Change, Transition, copied, subject_order_keys
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.rounds import Unanswered
 from sentinel.transitions.tools import Tools
@@ -76,7 +75,7 @@ async def react(changes: Sequence[Change], transitions: Sequence[Transition], to
 
 async def hydrate_changes(changes: Sequence[Change], db: Database) -> None:
     """One document that cannot be hydrated fails alone."""
-    copies = [copy.deepcopy(change.original) for change in changes]
+    copies = [copied(change.original) for change in changes]
     try:
         for change, doc in zip(changes, await hydrate(db, copies), strict=True):
             change.doc = doc

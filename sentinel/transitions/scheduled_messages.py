@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +13,7 @@ from core.messages import MessageContext
 from core.schedules import Planned, plan
 from core.sms_tasks import Task, set_state, tasks_of
 from core.templates import InvalidTemplate
-from sentinel.transitions.change import Change
+from sentinel.transitions.change import Change, copied
 from sentinel.transitions.tools import Tools
 
 OPEN_STATES = frozenset({"scheduled", "pending", "muted"})
@@ -72,7 +71,7 @@ def clear_tasks(change: Change, registrations: Iterable[Doc], types: Sequence[st
 
 
 def clear_in(change: Change, registration: Doc, types: Sequence[str], now: datetime) -> None:
-    doc = change.others.get(registration["_id"]) or copy.deepcopy(registration)
+    doc = change.others.get(registration["_id"]) or copied(registration)
     changed = False
     for task in tasks_of(doc):
         if task.get("type") in types and task.get("state") in OPEN_STATES:

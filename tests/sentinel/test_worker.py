@@ -121,6 +121,15 @@ async def test_standby_takes_over(deployment: Deployment, start: Start, preg: Pr
     await eventually(has(deployment.db, "r1", "patient_id"))
 
 
+async def test_lease_of_a_dead_worker_runs_out(deployment: Deployment, start: Start, preg: Preg) -> None:  # SEN-1
+    await Lease(deployment.sentinel_db, "dead", ttl_s=0.5).acquire()
+    start()
+    await deployment.store(preg("r1"))
+
+    await eventually(has(deployment.db, "r1", "patient_id"))
+    assert (await deployment.sentinel_db.get(LEASE_ID))["owner"] != "dead"
+
+
 async def test_two_workers_and_a_death_process_nothing_twice(  # SEN-1, TRN-10
     deployment: Deployment, start: Start, preg: Preg
 ) -> None:
