@@ -77,10 +77,20 @@ def is_well_shaped(doc: Doc) -> bool:
     )
 
 
-NAMES = st.sampled_from(
-    ["_id", "_rev", "name", "type", "contact_type", "parent", "contact", "place", "reported_date", "place_id"]
-    + ["username", "password", "roles", "phone", "known", "language", "code", "fullname", "token_login"]
-)
+CONTACT_NAMES = [
+    "_id",
+    "_rev",
+    "name",
+    "type",
+    "contact_type",
+    "parent",
+    "contact",
+    "place",
+    "reported_date",
+    "place_id",
+]
+USER_NAMES = ["username", "password", "roles", "phone", "known", "language", "code", "fullname", "token_login"]
+NAMES = st.sampled_from([*CONTACT_NAMES, *USER_NAMES])
 TEXTS = st.text() | st.sampled_from(
     ["d", "h", "p", "x", "", "9" * 30, "clinic", "person", "contact", "area", "chp", "health_center", "chw", "_admin"]
 )
