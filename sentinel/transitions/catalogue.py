@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from core.dates import local_zone
 from core.errors import InvalidInput
 from core.messages import DuplicateGuard, Messenger
 from core.phones import PhoneRules
@@ -87,8 +88,13 @@ def make_tools(
     now: Callable[[], datetime],
     duplicates: DuplicateGuard | None = None,
 ) -> Tools:
-    guard = duplicates or DuplicateGuard(now)
-    return Tools(Messenger(settings, translations, now, guard), PhoneRules.from_settings(settings), now)
+    """`now` may be in any timezone: the transitions reckon in the server's own."""
+
+    def local_now() -> datetime:
+        return now().astimezone(local_zone())
+
+    guard = duplicates or DuplicateGuard(local_now)
+    return Tools(Messenger(settings, translations, local_now, guard), PhoneRules.from_settings(settings), local_now)
 
 
 def load(settings: Settings, tools: Tools) -> Transitions:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from core.couch.client import Database, Doc, Row
 from core.settings import Settings
 from core.translations import load_translations
 from sentinel.transitions import save_new
-from tests.sentinel.conftest import Deployment, codes, texts
+from tests.sentinel.conftest import Clock, Deployment, codes, texts
 
 Preg = Callable[..., Doc]
 
@@ -147,6 +149,20 @@ async def test_ten_messages_take_as_many_calls_as_one(deployment: Deployment, pr
         counts.append(db.calls)
 
     assert counts[0] == counts[1]
+
+
+async def test_days_are_those_of_the_servers_timezone(  # 40, head
+    deployment: Deployment, preg: Preg, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setenv("TZ", "Africa/Nairobi")
+    time.tzset()
+    event = {"name": "on_create", "trigger": "add_birth_date"}
+    clock.moment = clock.moment.astimezone(UTC)
+    await save(deployment, preg("r1", reported_date=clock.ms), registrations=[{"form": "PREG", "events": [event]}])
+    monkeypatch.undo()
+    time.tzset()
+
+    assert (await deployment.db.get("r1"))["birth_date"].endswith("T21:00:00.000Z")
 
 
 async def test_nothing_to_save(deployment: Deployment) -> None:
