@@ -149,16 +149,20 @@ async def ensure_free(db: Database, name: str, now_ms: int) -> None:
     if account is None and profile is None:
         return
     note = await db.get_local(note_name(name)) if account is None else None
-    abandoned = note is not None and note["started_ms"] + ABANDONED_AFTER_MS < now_ms
-    if not abandoned or profile is None or not profile["_rev"].startswith("1-"):
+    if note is None or profile is None or profile.get("inactive") or note["started_ms"] + ABANDONED_AFTER_MS > now_ms:
         raise Conflict(TAKEN)
-    rows = await db.all_docs(note["doc_ids"]) if note else []
-    untouched = [{"id": row["id"], "rev": row["value"]["rev"]} for row in rows if is_untouched(row)]
-    log.warning("removing what an interrupted creation of the user %s left: %s", name, [row["id"] for row in untouched])
-    await undo(db, untouched, {})
+    log.warning("removing what an interrupted creation of the user %s left", name)
+    rows = await db.all_docs(note["doc_ids"])
+    left = [
+        {"id": row["id"], "rev": row["value"]["rev"]}
+        for row in rows
+        if is_untouched(row) or row.get("id") == profile["_id"]
+    ]
+    await undo(db, left, {})
 
 
 def is_untouched(row: Row) -> bool:
+    """Whether a row of `_all_docs` is of a document nobody changed after it was created."""
     value = row.get("value") or {}
     return not value.get("deleted") and str(value.get("rev")).startswith("1-")
 
@@ -192,7 +196,7 @@ async def remove_account(db: Database, account: Doc) -> None:
     same = ("roles", "facility_id", "contact_id")
     with suppress(DomainError):
         stored = await users_db(db).find(account["_id"])
-        if stored and stored["_rev"].startswith("1-") and all(stored.get(each) == account.get(each) for each in same):
+        if stored and all(stored.get(each) == account.get(each) for each in same):
             await users_db(db).delete(stored["_id"], stored["_rev"])
 
 

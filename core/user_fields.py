@@ -106,6 +106,8 @@ def check_changes(body: Doc, settings: Settings) -> None:
             "fields.one.required",
             fields=", ".join(EDITABLE),
         )
+    if body.get("roles") == []:
+        raise InvalidInput('Property "roles" must name at least one role.')
     check_token_login(body, settings)
     if body.get("password") is not None:
         check_password(body["password"], settings)

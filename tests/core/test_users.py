@@ -365,6 +365,7 @@ async def test_refused_updates_leave_both_documents_as_they_were(db: Database, d
         ({"contact": "d-busia"}, InvalidInput, "Wrong type, contact is not a person."),
         ({"place": {"name": "A"}}, InvalidInput, '"place" must be the id of an existing document'),
         ({"roles": ["_admin"]}, InvalidInput, "do not start with an underscore"),
+        ({"roles": []}, InvalidInput, "must name at least one role"),
         ({"password": ""}, InvalidInput, '"password" must be a string'),
         ({"email": 5}, InvalidInput, '"email" must be a string'),
     ]
