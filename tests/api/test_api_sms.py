@@ -60,6 +60,33 @@ async def test_exchange_stores_messages_applies_updates_and_offers_what_is_pendi
     assert (incoming["from"], incoming["sms_message"]["gateway_ref"]) == ("+254711000111", "g-1")
 
 
+async def test_answer_to_a_message_is_offered_in_the_same_exchange(client: Client, db: Database) -> None:
+    fields = {
+        "name": {"type": "string", "required": True, "labels": {"tiny": "N"}},
+        "lmp": {"type": "integer", "required": True, "labels": {"tiny": "LMP"}},
+    }
+    settings = {
+        "default_country_code": "254",
+        "forms": {"REG": {"meta": {"code": "REG"}, "fields": fields}},
+        "transitions": {"update_clinics": True},
+    }
+    assert (await client.put("/api/v1/settings", json=settings)).status == 200
+    body = {"messages": [{"id": "g-1", "from": "0712345678", "content": "REG Anna 12"}]}
+
+    first = await (await client.post("/api/sms", json=body)).json()
+    [stored] = await records(db)
+    again = await (await client.post("/api/sms", json=body)).json()
+
+    assert (stored["form"], stored["fields"]) == ("REG", {"name": "Anna", "lmp": 12})  # 45 section 12
+    assert [error["code"] for error in stored["errors"]] == ["sys.facility_not_found"]
+    [offered] = first["messages"]
+    assert offered["to"] == "+254712345678"
+    assert offered["id"] == stored["tasks"][0]["messages"][0]["uuid"]
+    assert stored["tasks"][0]["state"] == "forwarded-to-gateway"
+    assert again == first
+    assert await records(db) == [stored]
+
+
 async def test_repeating_an_exchange_creates_nothing_new(client: Client, db: Database) -> None:
     body = {"messages": [message(1), message(2), message(1)]}
 
