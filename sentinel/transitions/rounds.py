@@ -64,14 +64,16 @@ class Rounds:
             if answer.done():
                 continue
             found = by_read[read]
-            if isinstance(found, BaseException):
+            if isinstance(found, Exception):
                 answer.set_exception(unanswered(found))
+            elif isinstance(found, BaseException):
+                answer.cancel()
             else:
                 answer.set_result(found.get(key))
         asyncio.get_running_loop().call_soon(self._begin)
 
 
-def unanswered(error: BaseException) -> Exception:
+def unanswered(error: Exception) -> Exception:
     """An outage as it is; anything else as Unanswered."""
     if isinstance(error, DomainError) and error.status >= 500:
         return Unavailable(error.message)
