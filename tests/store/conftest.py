@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
-from store_client import ADMIN, Client
-from store_clock import Clock
 
 from store.server import StoreConfig, create_app
+from tests.store.store_client import ADMIN, Client
+from tests.store.store_clock import Clock
 
 
 @pytest.fixture

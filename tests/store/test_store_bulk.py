@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from store_client import Client
+
+from tests.store.store_client import Client
 
 
 async def fill(store: Client, db: str, *ids: str) -> dict[str, str]:

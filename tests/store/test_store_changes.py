@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
-from store_client import ADMIN, Client, basic
+
+from tests.store.store_client import ADMIN, Client, basic
 
 
 async def write(store: Client, db: str, *ids: str) -> None:

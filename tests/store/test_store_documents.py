@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from store_client import Client
+
+from tests.store.store_client import Client
 
 
 async def put_revs(store: Client, db: str, doc_id: str, *paths: list[str], **members: Any) -> None:

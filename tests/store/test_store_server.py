@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
-from store_client import ADMIN, Client
-from store_clock import Clock
 
 from store.server import StoreConfig, create_app
+from tests.store.store_client import ADMIN, Client
+from tests.store.store_clock import Clock
 
 
 async def test_welcome_is_couchdbs(store: Client) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from naive_access import visible_ids
 
 from api.access import feed, queries, schema
 from api.access.rules import Facts, Scope, facts_of, names_of, scope_of, visible
 from api.access.writer import Entry, IndexWriter
+from tests.api.access.naive_access import visible_ids
 
 PLACES = [f"place-{n}" for n in range(5)]
 PEOPLE = [f"person-{n}" for n in range(4)]
@@ -210,6 +210,7 @@ def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, li
 
         assert world.listed(scope, deletions=True) == expected  # REPL-51, REPL-76
         assert world.listed(scope, deletions=False) == live  # REPL-50
+        assert [row.id for row in queries.listing(world.writer.connection, scope)] == sorted(live)
         assert world.singly(scope) == expected  # REPL-43..48
 
         position = world.fed(scope, limit, known, position)

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from view_documents import Documents
 
 from store.javascript import JavaScriptPool
 from store.views import Views
+from tests.store.views.view_documents import Documents
 
 
 @pytest.fixture(scope="module")

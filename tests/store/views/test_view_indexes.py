@@ -10,12 +10,12 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from view_documents import KEYED, Documents, damage_index, ddoc, ids, query, until
 
 from store.errors import BadRequest, CompilationError
 from store.javascript import JavaScriptPool
 from store.view_query import ViewParams
 from store.views import Views
+from tests.store.views.view_documents import KEYED, Documents, damage_index, ddoc, ids, query, until
 
 
 async def test_changes_and_deletions_replace_rows(views: Views, documents: Documents) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from view_documents import Documents, ddoc, ids, query
-
 from store.javascript import JavaScriptPool
 from store.views import Views
+from tests.store.views.view_documents import Documents, ddoc, ids, query
 
 SPREAD = "function (doc) { for (var n = 0; n < doc.n % 4; n++) { emit([doc.n, n], doc.n); } }"
 DESIGN = ddoc(v=(SPREAD, "_sum"))
@@ -26,7 +25,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_view_kill import DESIGN, STEPS, change
-from view_documents import Documents, query
+from tests.store.views.view_documents import Documents, query
 from store.javascript import JavaScriptPool
 from store.views import Views
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from view_documents import KEYED, Documents, ddoc, ids, query
 
 from store.errors import BadRequest, NotFound, QueryParseError
 from store.view_query import ViewParams
 from store.views import Views
+from tests.store.views.view_documents import KEYED, Documents, ddoc, ids, query
 
 
 @pytest.fixture

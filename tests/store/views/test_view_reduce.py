@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
-from view_documents import KEYED, Documents, ddoc, ids, query
 
 from store.collation import sort_key
 from store.errors import StoreError
 from store.views import Views
+from tests.store.views.view_documents import KEYED, Documents, ddoc, ids, query
 
 
 @pytest.fixture
