@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.errors import InsufficientPrivileges, OfflineFirewall
+from api.errors import InsufficientPrivileges, LoginPrompt, OfflineFirewall
 from api.keys import REQUEST_SETTINGS, USER
 from api.sessions import User
 from core.errors import DomainError, Unauthorized
@@ -19,6 +19,14 @@ def current_user(request: web.Request) -> User:
     if user is None:
         raise request.get(REFUSED) or Unauthorized("not logged in")
     return user
+
+
+def user_or_prompt(request: web.Request) -> User:
+    """The caller, at an endpoint that asks whoever is not logged in for Basic credentials (ERR-3, first row)."""
+    try:
+        return current_user(request)
+    except Unauthorized as error:
+        raise LoginPrompt from error
 
 
 def require(request: web.Request, *permissions: str) -> User:

@@ -7,7 +7,6 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -66,7 +65,11 @@ async def route(request: web.Request, handler: Handler, path: str) -> web.Stream
     if path == request.rel_url.raw_path:
         return await handler(request)
     url = URL.build(path=path, query_string=request.rel_url.raw_query_string, encoded=True)
-    return await request.app._handle(request.clone(rel_url=url))  # aiohttp routes before any middleware runs
+    rewritten = request.clone(rel_url=url)
+    response = await request.app._handle(rewritten)  # aiohttp routes before any middleware runs
+    if RENEWED_COOKIE in rewritten:
+        request[RENEWED_COOKIE] = rewritten[RENEWED_COOKIE]
+    return response
 
 
 def canonical_path(raw_path: str, database: str) -> str:
@@ -133,6 +136,3 @@ async def before_headers(request: web.Request, response: web.StreamResponse) -> 
     renewed = request.get(RENEWED_COOKIE)
     if renewed and not any(value.startswith("AuthSession=") for value in response.headers.getall("Set-Cookie", [])):
         response.headers.add("Set-Cookie", renewed)
-
-
-Middleware = Callable[[web.Request, Handler], Any]

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from api.auth import current_user, holds
-from api.errors import InsufficientPrivileges, LoginPrompt
-from api.keys import DB, SETTINGS, USER
+from api.auth import current_user, holds, user_or_prompt
+from api.errors import InsufficientPrivileges
+from api.keys import DB, SETTINGS
 from api.params import flag, read_json, require_json
 from api.responses import json_response
 from core.couch.client import Doc
@@ -19,8 +19,7 @@ from core.settings import SETTINGS_ID, Settings, with_default_permissions
 
 async def get_settings(request: web.Request) -> web.Response:
     """GET /api/v1/settings: the settings, `{}` when there are none. Any account; 401 asks for Basic credentials."""
-    if request[USER] is None:
-        raise LoginPrompt
+    user_or_prompt(request)
     stored = await request.config_dict[DB].find(SETTINGS_ID)
     return json_response(Settings.from_doc(stored).values)
 

@@ -1,0 +1,108 @@
+"""Roles and permissions at the endpoints (10 §5), and what is documented but not built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+Client = TestClient[Any, Any]
+JSON = {"Accept": "application/json"}
+ANONYMOUS = {"Authorization": "", **JSON}
+FIREWALL = {
+    "code": 403,
+    "error": "forbidden",
+    "details": "Offline users are not allowed access to this endpoint",
+}
+REFUSED = {"code": 403, "error": "Insufficient privileges"}
+
+
+@pytest.mark.parametrize(
+    ("roles", "online"),
+    [
+        (["national_admin"], True),
+        (["foo"], False),
+        (["foo", "mm-online"], True),
+        (["chw"], False),
+        (["data_entry"], True),
+        (["chw", "data_entry"], False),
+        ([], False),
+    ],
+)
+async def test_roles_decide_who_is_online(client: Client, make_user: Any, roles: list[str], online: bool) -> None:
+    caller = await make_user("caller", roles=roles)
+    answer = await client.get("/api/v1/unknown", headers={**caller, **JSON})
+
+    assert answer.status == (404 if online else 403)  # PERM-6, PERM-7, 10 §10 check 5
+
+
+NOT_BUILT = [
+    ("GET", "/api/v2/export/reports", ["analytics"]),
+    ("POST", "/api/v2/export/messages", ["program_officer"]),
+    ("GET", "/api/v2/export/dhis", ["national_admin"]),
+    ("GET", "/api/v1/forms", ["data_entry"]),
+    ("GET", "/api/v1/forms/visit.xml", ["chw"]),
+    ("POST", "/api/v1/forms/validate", ["program_officer"]),
+    ("POST", "/api/v1/bulk-delete", ["data_entry"]),
+    ("GET", "/api/v1/hydrate", ["data_entry"]),
+    ("POST", "/api/v1/contacts-by-phone", ["data_entry"]),
+    ("POST", "/api/v1/upgrade", ["program_officer"]),
+    ("POST", "/api/v1/upgrade/stage", ["crfo"]),
+    ("POST", "/api/v1/upgrade/complete", ["crfo"]),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "roles"), NOT_BUILT)
+async def test_what_is_not_built_says_so_to_who_may_use_it(
+    client: Client, make_user: Any, method: str, path: str, roles: list[str]
+) -> None:
+    caller = await make_user("caller", roles=roles)
+    answer = await client.request(method, path, headers={**caller, **JSON})
+    anonymous = await client.request(method, path, headers=ANONYMOUS)
+
+    assert answer.status == 501
+    assert (await answer.json())["error"].endswith("not built in this version")
+    assert anonymous.status == 401  # PERM-20
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "roles", "refusal"),
+    [
+        ("GET", "/api/v2/export/contacts", ["data_entry"], REFUSED),  # EP-EXP-3
+        ("GET", "/api/v2/export/contacts", ["chw"], REFUSED),
+        ("POST", "/api/v1/forms/validate", ["data_entry"], REFUSED),
+        ("POST", "/api/v1/upgrade", ["chw"], REFUSED),
+        ("POST", "/api/v1/bulk-delete", ["chw"], FIREWALL),  # DIV-18
+        ("GET", "/api/v1/hydrate", ["chw"], FIREWALL),
+        ("GET", "/api/v1/contacts-by-phone", ["chw"], FIREWALL),
+    ],
+)
+async def test_what_is_not_built_is_still_guarded(
+    client: Client, make_user: Any, method: str, path: str, roles: list[str], refusal: dict[str, Any]
+) -> None:
+    caller = await make_user("caller", roles=roles)
+    answer = await client.request(method, path, headers={**caller, **JSON})
+
+    assert (answer.status, await answer.json()) == (403, refusal)
+
+
+async def test_an_unknown_export_is_404_before_any_login(client: Client) -> None:
+    answer = await client.get("/api/v2/export/nonsense", headers={"Authorization": ""})
+
+    assert (answer.status, await answer.text()) == (404, 'Invalid export type "nonsense"')  # EP-EXP-2
+
+
+async def test_routing_is_strict_about_trailing_slashes(client: Client) -> None:
+    assert (await client.get("/api/v1/settings")).status == 200
+    assert (await client.get("/api/v1/settings/")).status == 404  # AUTH-13
+
+
+async def test_deploy_info_is_for_any_account(client: Client, make_user: Any) -> None:
+    chw = await make_user("chw", roles=["chw"])
+    answer = await client.get("/api/deploy-info", headers=chw)
+    anonymous = await client.get("/api/deploy-info", headers=ANONYMOUS)
+
+    assert answer.status == 200  # AUTH-130
+    assert (await answer.json())["version"]
+    assert anonymous.status == 401
