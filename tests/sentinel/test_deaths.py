@@ -147,3 +147,33 @@ async def test_due_job_dies_at_every_request(deployment: Deployment, preg: Preg,
     assert [entry["state"] for entry in first["state_history"]] == ["scheduled", "pending"]
     assert second["state"] == "scheduled"
     assert 2 < dies_at < MOST_REQUESTS
+
+
+async def test_same_messages_in_parallel_posts_and_a_worker_at_once(deployment: Deployment, preg: Preg) -> None:
+    """SMS-18: two API processes get the same messages at the same moment, while the worker follows the feed."""
+    translations = await load_translations(deployment.db)
+    ids = [f"p{number}" for number in range(10)]
+    docs = [preg(doc_id, name=f"N {doc_id}", reported_date=deployment.clock.ms) for doc_id in ids]
+
+    async def save() -> list[Doc]:
+        return await save_new(
+            docs,
+            db=deployment.db,
+            sentinel_db=deployment.sentinel_db,
+            settings=Settings(SETTINGS),
+            translations=translations,
+            now=deployment.clock,
+        )
+
+    async def work() -> None:
+        for _ in range(10):
+            await deployment.process()
+            await asyncio.sleep(0)
+
+    first, second, _ = await asyncio.gather(save(), save(), work())
+    deployment.clock.move(minutes=5)
+    await deployment.process()
+    await deployment.processor().retry(await deployment.transitions())
+
+    assert {row.get("error") for row in (*first, *second)} <= {None, "conflict"}
+    await check_registered(deployment, ids)
