@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from api.access import feed, queries, schema
 from api.access.feed import Found
-from api.access.queries import Row
+from api.access.queries import Listed, Row
 from api.access.rules import Context, Facts, Scope
 from api.access.schema import State
 from api.access.watch import Watch
@@ -62,9 +62,9 @@ class AccessIndex:
         """The facts of documents as indexed; of deleted ones those of their last live body."""
         return await self._ask(self._short, queries.stored_facts, ids)
 
-    async def allowed(self, scope: Scope) -> list[Row]:
+    async def allowed(self, scope: Scope) -> list[Listed]:
         """Every live document of the scope, sorted by id (REPL-50)."""
-        return await self._ask(self._long, sorted_allowed, scope)
+        return await self._ask(self._long, queries.listing, scope)
 
     async def changes(self, scope: Scope, since: int, limit: int, *, deletions: bool) -> Found:
         """See `feed.changes`. Long only when the position is old."""
@@ -126,10 +126,6 @@ class AccessIndex:
             self._opened.append(local.connection)
         connection: sqlite3.Connection = local.connection
         return connection
-
-
-def sorted_allowed(connection: sqlite3.Connection, scope: Scope) -> list[Row]:
-    return sorted(queries.allowed(connection, scope), key=lambda row: row.id)
 
 
 def feed_changes(connection: sqlite3.Connection, scope: Scope, since: int, limit: int, deletions: bool) -> Found:

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from api.access.index import AccessIndex
-from api.access.queries import Row
+from api.access.queries import Listed
 from api.access.rules import Scope, facts_of
 from api.keys import ACCESS, CONFIG, COUCH, DB
 from api.pipeline import UNFINISHED
@@ -152,7 +152,7 @@ def whole(request: web.Request, name: str, default: int) -> int:
     return int(text)
 
 
-def in_range(request: web.Request, rows: list[Row]) -> list[Row]:
+def in_range(request: web.Request, rows: list[Listed]) -> list[Listed]:
     """The rows between the bounds of the query; of several spellings of one bound the last counts (REPL-97)."""
     start = end = None
     for name, text in request.query.items():
@@ -228,7 +228,9 @@ async def allowed_rows(request: web.Request, scope: Scope, ids: list[str]) -> di
     return {doc_id: {name: value for name, value in found[doc_id].items() if name in members} for doc_id in seen}
 
 
-async def listed_rows(request: web.Request, scope: Scope, listed: Sequence[Row]) -> AsyncIterator[list[dict[str, Any]]]:
+async def listed_rows(
+    request: web.Request, scope: Scope, listed: Sequence[Listed]
+) -> AsyncIterator[list[dict[str, Any]]]:
     """The rows of a part of the list; with documents only those that are still there and still the caller's."""
     if not includes_docs(request):
         for start in range(0, len(listed), ROWS_AT_ONCE):
@@ -239,7 +241,7 @@ async def listed_rows(request: web.Request, scope: Scope, listed: Sequence[Row])
         yield live(found.values())
 
 
-def plain_row(row: Row) -> dict[str, Any]:
+def plain_row(row: Listed) -> dict[str, Any]:
     return {"id": row.id, "key": row.id, "value": {"rev": row.rev}}
 
 
