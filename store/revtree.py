@@ -12,7 +12,7 @@ import orjson
 
 from store.errors import BadRequest
 
-_REV = re.compile(r"([1-9][0-9]{0,14})-([^\s\"/\\\x00-\x1f]{1,256})\Z")
+_REV = re.compile(r"([1-9][0-9]{0,14})-([^\s\"/\\\x00-\x1f]{0,256})\Z")
 _HEX_DIGEST = re.compile(r"[0-9A-Fa-f]{32}\Z")
 
 

@@ -89,9 +89,7 @@ def test_same_edit_has_the_same_id_and_another_edit_another() -> None:
     assert len(edits) == 5
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "1", "x-a", "0-a", "-1-a", "1-", 5, None, '1-a"b', "1-" + "a" * 300, "9" * 30 + "-a"]
-)
+@pytest.mark.parametrize("wrong", ["", "1", "x-a", "0-a", "-1-a", 5, None, '1-a"b', "1-" + "a" * 300, "9" * 30 + "-a"])
 def test_wrong_revision_is_refused(wrong: object) -> None:
     with pytest.raises(BadRequest, match="Invalid rev format"):
         revtree.parse_rev(wrong)

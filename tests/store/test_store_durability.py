@@ -1,0 +1,170 @@
+"""What was acknowledged survives a SIGKILL at any moment; what the disk refuses is refused whole."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sqlite3
+import sys
+from asyncio.subprocess import Process
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession, TCPConnector
+
+from store import schema
+from tests.store.store_client import ADMIN, Client
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from store.server import StoreConfig, serve
+config = StoreConfig(data=Path(sys.argv[1]), port=int(sys.argv[2]), admins={"admin": "secret"})
+asyncio.run(serve(config, asyncio.Event()))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def start(data: Path, port: int, client: Client) -> Process:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, str(data), str(port))
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                if (await client.get("/_up")).status == 200:
+                    return process
+            except ClientError:
+                await asyncio.sleep(0.02)
+
+
+async def write_until_killed(client: Client, writer: int, acknowledged: set[str], enough: asyncio.Event) -> None:
+    """Post batches for ever, noting the ids of each document that the store said it has."""
+    batch = 0
+    try:
+        while True:
+            docs = [{"_id": f"{writer}-{batch}-{n}", "padding": "x" * 300} for n in range(50)]
+            answer = await client.post("/db/_bulk_docs", {"docs": docs})
+            if answer.status != 201:
+                return
+            acknowledged.update(row["id"] for row in answer.body if row.get("ok"))
+            batch += 1
+            if len(acknowledged) > 1000:
+                enough.set()
+    except ClientError:
+        return
+
+
+@pytest.mark.slow
+async def test_no_acknowledged_document_is_lost_by_sigkill(tmp_path: Path) -> None:
+    port = free_port()
+    acknowledged: set[str] = set()
+    for kill_number in range(3):
+        async with ClientSession(connector=TCPConnector(limit=0)) as session:
+            client = Client(session, f"http://127.0.0.1:{port}")
+            process = await start(tmp_path, port, client)
+            if kill_number == 0:
+                await client.put("/db")
+            found = {row["id"] for row in (await client.get("/db/_all_docs")).body["rows"]}
+            assert acknowledged <= found
+            assert len(found) == (await client.get("/db")).body["doc_count"]
+
+            enough = asyncio.Event()
+            ours: set[str] = set()
+            writers = [
+                asyncio.create_task(write_until_killed(client, kill_number * 100 + number, ours, enough))
+                for number in range(8)
+            ]
+            await asyncio.wait_for(enough.wait(), 60)
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+            await asyncio.gather(*writers)
+            acknowledged |= ours
+
+        with sqlite3.connect(tmp_path / "databases" / "db.sqlite") as conn:
+            assert conn.execute("PRAGMA quick_check").fetchone() == ("ok",)
+            stored = {row[0] for row in conn.execute("SELECT id FROM docs")}
+            dangling = conn.execute(
+                "SELECT count(*) FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE b.num IS NULL"
+            ).fetchone()
+        conn.close()
+        assert acknowledged <= stored
+        assert dangling == (0,)
+        assert all(len([name for name in stored if name.startswith(f"{each}-")]) % 50 == 0 for each in range(8))
+
+
+async def test_stop_ends_held_feeds_and_leaves_no_log(tmp_path: Path) -> None:
+    from store.server import StoreConfig, serve
+
+    port, stop = free_port(), asyncio.Event()
+    serving = asyncio.create_task(serve(StoreConfig(data=tmp_path, port=port, admins=dict([ADMIN])), stop))
+    async with ClientSession() as session:
+        client = Client(session, f"http://127.0.0.1:{port}")
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await client.get("/_up")
+                    break
+                except ClientError:
+                    await asyncio.sleep(0.01)
+        await client.put("/db")
+        await client.put("/db/a", {})
+        feed = asyncio.create_task(client.get("/db/_changes", feed="longpoll", since="now", heartbeat=True))
+        await asyncio.wait([feed], timeout=0.1)
+
+        stop.set()
+
+        assert (await asyncio.wait_for(feed, 5)).body["results"] == []
+        await asyncio.wait_for(serving, 10)
+    assert not list((tmp_path / "databases").glob("*-wal"))
+
+
+def test_a_database_cut_short_in_the_making_or_removal_is_swept(tmp_path: Path) -> None:
+    path = tmp_path / "db.sqlite"
+    Path(f"{path}-wal").write_bytes(b"left over")
+    path.with_suffix(".new").write_bytes(b"half made")
+
+    schema.create(path)
+
+    conn = schema.open_writer(path)
+    assert conn.execute("SELECT update_seq FROM info").fetchone() == (0,)
+    conn.close()
+
+
+def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "db.sqlite"
+    schema.create(path)
+    conn = sqlite3.connect(path)
+    conn.execute("PRAGMA user_version = 999")
+    conn.close()
+
+    with pytest.raises(Exception, match="version 999"):
+        schema.open_writer(path)
+
+
+async def test_a_full_disk_is_an_error_and_nothing_is_half_written(tmp_path: Path) -> None:
+    from store.documents import Edit
+    from store.edits import apply_edits
+    from store.errors import StoreError
+    from store.writer import Writer
+
+    path = tmp_path / "db.sqlite"
+    schema.create(path)
+    writer = Writer(path, lambda committed: None)
+    pages = await writer.submit(lambda tx: tx.conn.execute("PRAGMA page_count").fetchone()[0])
+    await writer.submit(lambda tx: tx.conn.execute(f"PRAGMA max_page_count = {pages + 20}").fetchone())
+
+    big = [Edit(f"d{n}", body=b'{"x":"' + b"y" * 1000 + b'"}') for n in range(500)]
+    with pytest.raises(StoreError):
+        await writer.submit(lambda tx: apply_edits(tx, big))
+    await writer.submit(lambda tx: apply_edits(tx, [Edit("small")]))
+
+    await asyncio.to_thread(writer.close)
+    conn = sqlite3.connect(path)
+    assert conn.execute("SELECT id FROM docs").fetchall() == [("small",)]
+    assert conn.execute("SELECT update_seq, doc_count FROM info").fetchone() == (1, 1)
+    conn.close()
