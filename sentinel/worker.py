@@ -19,6 +19,7 @@ from sentinel.configuration import Configuration
 from sentinel.lease import TTL_S, Lease, LeaseLost
 from sentinel.processor import Processor
 from sentinel.retries import Retries
+from sentinel.schedule.background_cleanup import clean_up
 from sentinel.schedule.due_messages import count_overdue, send_due
 from sentinel.state import WorkerState
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 200
 DUE_INTERVAL_S = 60.0
 RETRY_INTERVAL_S = 1.0
-REMINDER_INTERVAL_S = 300.0
+JOBS_INTERVAL_S = 300.0
 LONGEST_WAIT_S = 10.0
 
 
@@ -92,6 +93,7 @@ class Leadership:
         self, config: Config, couch: Couch, lease: Lease, now: Callable[[], datetime], due_interval_s: float
     ) -> None:
         self.config = config
+        self.couch = couch
         self.lease = lease
         self.now = now
         self.due_interval_s = due_interval_s
@@ -118,7 +120,8 @@ class Leadership:
                 self.follow_feed(heartbeat_s),
                 self.repeat(self.retry, RETRY_INTERVAL_S),
                 self.repeat(self.send_due, self.due_interval_s),
-                self.repeat(self.remind, REMINDER_INTERVAL_S),
+                self.repeat(self.clean_up, JOBS_INTERVAL_S),
+                self.repeat(self.remind, JOBS_INTERVAL_S),
             ]
             await self.together(works, keeping, stop)
         finally:
@@ -178,6 +181,12 @@ class Leadership:
             await self.state.note(overdue_tasks=await count_overdue(self.db, self.now()))
         except DomainError as error:
             log.error("due messages: %s", error.message)
+
+    async def clean_up(self) -> None:
+        try:
+            await clean_up(self.couch, self.config.database, self.lease.check)
+        except DomainError as error:
+            log.error("clean-up: %s", error.message)
 
     async def remind(self) -> None:
         """Say again what is wrong with the settings, until it is not (JOB-TDR-1)."""
