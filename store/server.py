@@ -13,7 +13,7 @@ from aiohttp import web
 from store.config import StoreConfig
 from store.database import Database
 from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized
-from store.http import attachments, bulk, changes, databases, documents, find, listing, root, views
+from store.http import attachments, bulk, changes, databases, documents, find, listing, replicate, root, views
 from store.http.call import Call, answer
 from store.permissions import NOBODY, User, require_db_member
 from store.registry import SYSTEM_DATABASES
@@ -41,6 +41,7 @@ SERVER: Mapping[str, Mapping[str, ServerHandler]] = {
     "_uuids": {"GET": root.uuids},
     "_active_tasks": {"GET": root.active_tasks},
     "_membership": {"GET": root.membership},
+    "_replicate": {"POST": replicate.replicate},
     "_session": {"GET": root.get_session, "POST": root.post_session, "DELETE": root.delete_session},
 }
 
@@ -93,6 +94,7 @@ def create_app(config: StoreConfig) -> web.Application:
     """The store as an application; its files are opened at start-up and closed at clean-up."""
     app = web.Application()
     app.cleanup_ctx.append(lambda app: _open_store(app, config))
+    app.cleanup_ctx.append(lambda app: replicate.run_replications(app, app[STORE]))
     app.on_shutdown.append(_end_feeds)
     app.router.add_route("*", "/{path:.*}", _handle)
     return app
@@ -228,7 +230,9 @@ async def _dispatch_database(call: Call, database: Database, rest: list[str]) ->
             return await _choose(DESIGN[rest[0]], call.method)(call, database, ddoc_id)
         return await _dispatch_document(call, database, ddoc_id, rest)
     if first == "_local" and len(rest) > 1:
-        return await _choose(LOCAL, call.method)(call, database, "/".join(["_local", *rest[1:]]))
+        if len(rest) > 2:
+            raise BadRequest("_local documents do not accept attachments.")
+        return await _choose(LOCAL, call.method)(call, database, f"_local/{rest[1]}")
     if not first or first.startswith("_"):
         call.rest = rest[1:]
         table = DATABASE.get("/".join(rest[:2])) or (DATABASE.get(first) if first else None)

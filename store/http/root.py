@@ -11,6 +11,7 @@ from aiohttp import web
 from store.documents import load_object
 from store.errors import BadRequest, StoreError, Unauthorized
 from store.http.call import STANDARD_HEADERS, Call, answer, parse_count
+from store.http.replicate import REPLICATIONS
 from store.permissions import require_server_admin
 
 COUCHDB_VERSION = "3.5.0"
@@ -99,9 +100,10 @@ async def uuids(call: Call) -> web.Response:
 
 
 async def active_tasks(call: Call) -> web.Response:
-    """GET /_active_tasks: index builds that are running. Server admins only."""
+    """GET /_active_tasks: index builds and replications that are running. Server admins only."""
     require_server_admin(call.user)
-    return answer([task for name, views in call.store.databases.open_views() for task in views.tasks()])
+    builds = [task for name, views in call.store.databases.open_views() for task in views.tasks()]
+    return answer([*builds, *call.request.app[REPLICATIONS].tasks()])
 
 
 async def membership(call: Call) -> web.Response:
