@@ -17,6 +17,7 @@ from store.reads import PLAIN, DocOptions, Revision
 _ROWS_PER_PAGE = 500
 _ROWS_PER_PAGE_WITH_DOCS = 100
 _UNLIMITED = 2**62
+_ONE_RANGE = frozenset({"key", "startkey", "start_key", "endkey", "end_key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def parse_listing(given: dict[str, Any]) -> ListingParams:
         keys = given["keys"]
         if not isinstance(keys, list):
             raise QueryParseError("`keys` parameter must be an array.")
+        if not given.keys().isdisjoint(_ONE_RANGE):
+            raise QueryParseError("`keys` is incompatible with `key`, `start_key` and `end_key`")
         return replace(params, keys=tuple(keys))
     if "key" in given:
         key = given["key"]

@@ -222,7 +222,9 @@ async def test_design_docs_and_local_docs_are_listed_apart(store: Client, db: st
     assert ids(await store.get(f"{db}/_local_docs")) == ["_local/l"]
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "skip=1.5", "descending=1", "startkey=a", "keys=5"])
+@pytest.mark.parametrize(
+    "query", ["limit=-1", "limit=x", "skip=1.5", "descending=1", "startkey=a", "keys=5", "keys=[]&key=5"]
+)
 async def test_wrong_all_docs_option_is_refused(store: Client, db: str, query: str) -> None:
     answer = await store.get(f"{db}/_all_docs?{query}")
 

@@ -261,16 +261,16 @@ async def test_wrong_option_is_refused(store: Client, db: str, query: str) -> No
 
 
 async def test_local_document_is_not_replicated(store: Client, db: str) -> None:
-    first = await store.put(f"{db}/_local/check/point", {"seq": 1})
-    second = await store.put(f"{db}/_local/check/point", {"_rev": first.body["rev"], "seq": 2})
+    first = await store.put(f"{db}/_local/check%2Fpoint", {"seq": 1})
+    second = await store.put(f"{db}/_local/check%2Fpoint", {"_rev": first.body["rev"], "seq": 2})
 
-    found = await store.get(f"{db}/_local/check/point")
+    found = await store.get(f"{db}/_local/check%2Fpoint")
 
     assert (first.body["rev"], second.body["rev"]) == ("0-1", "0-2")
     assert found.body == {"_id": "_local/check/point", "_rev": "0-2", "seq": 2}
     assert (await store.get(f"{db}/_changes")).body["results"] == []
-    assert (await store.delete(f"{db}/_local/check/point", rev="0-2")).status == 200
-    assert (await store.get(f"{db}/_local/check/point")).status == 404
+    assert (await store.delete(f"{db}/_local/check%2Fpoint", rev="0-2")).status == 200
+    assert (await store.get(f"{db}/_local/check%2Fpoint")).status == 404
 
 
 async def test_new_edits_false_by_put_keeps_the_given_revision(store: Client, db: str) -> None:
