@@ -66,9 +66,16 @@ class Lease:
 
     async def renew(self) -> None:
         """Extend the lease. Raises LeaseLost when another worker took it."""
-        if not await self._write():
-            self._expires_s = 0.0
-            raise LeaseLost(f"another worker took the lease of {self.owner}")
+        if await self._write():
+            return
+        # Our own last write may have been stored though its answer got lost.
+        doc = await self.db.find(LEASE_ID)
+        if doc is not None and doc.get("owner") == self.owner:
+            self._rev = doc["_rev"]
+            if await self._write():
+                return
+        self._expires_s = 0.0
+        raise LeaseLost(f"another worker took the lease of {self.owner}")
 
     async def keep(self) -> None:
         """Renew for ever, in time; raises LeaseLost. An outage is waited out as long as the lease lasts."""

@@ -16,7 +16,7 @@ from core.dates import local_zone
 from core.errors import DomainError
 from sentinel.checkpoint import Checkpoint
 from sentinel.configuration import Configuration
-from sentinel.lease import TTL_S, Lease, LeaseLost
+from sentinel.lease import TTL_S, Lease, LeaseLost, owner_name
 from sentinel.processor import Processor
 from sentinel.retries import Retries
 from sentinel.schedule.background_cleanup import clean_up
@@ -50,9 +50,9 @@ async def run_worker(
     gone: the supervisor starts the process again.
     """
     async with connect(config) as couch:
-        wait_s = 0.5
+        wait_s, owner = 0.5, owner_name()
         while not stop.is_set():
-            lease = Lease(couch.db(config.db_name("sentinel")), ttl_s=lease_ttl_s)
+            lease = Lease(couch.db(config.db_name("sentinel")), owner, ttl_s=lease_ttl_s)
             try:
                 if await stand_by(lease, stop):
                     log.info("active as %s", lease.owner)

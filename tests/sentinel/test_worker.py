@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.config import Config
-from core.couch.client import Database, Doc
+from core.couch.client import Couch, Database, Doc
 from core.dates import iso_of
+from core.errors import DomainError
 from sentinel.checkpoint import Checkpoint
 from sentinel.lease import LEASE_ID, Lease, LeaseLost
 from sentinel.worker import run_worker
-from tests.conftest import eventually
+from tests.conftest import eventually, free_port
 from tests.sentinel.conftest import SETTINGS, Clock, Deployment, texts
 
 Preg = Callable[..., Doc]
@@ -73,7 +75,7 @@ def state_is(deployment: Deployment, **values: Any) -> Callable[[], Awaitable[An
 def caught_up(deployment: Deployment) -> Callable[[], Awaitable[Any]]:
     async def check() -> bool:
         checkpoint = await Checkpoint(deployment.sentinel_db).read()
-        return (await deployment.db.changes(checkpoint, limit=0))["pending"] == 0
+        return not (await deployment.db.changes(checkpoint, limit=1))["results"]
 
     return check
 
@@ -257,3 +259,30 @@ async def test_released_lease_is_free_at_once(sentinel_db: Database, couch: obje
     await lease.release()
 
     assert await Lease(sentinel_db, "two").acquire()
+
+
+async def test_lost_answer_to_a_renewal_is_not_a_lost_lease(sentinel_db: Database, couch: object) -> None:  # SEN-1
+    lease = Lease(sentinel_db, "one")
+    await lease.acquire()
+    await sentinel_db.update(LEASE_ID, lambda doc: {**(doc or {}), "expires": 1})
+    await lease.renew()
+
+    assert lease.held
+    assert not await Lease(sentinel_db, "two").acquire()
+
+
+async def test_worker_waits_for_a_couchdb_that_is_not_there_and_stops_in_time(tmp_path: Path, clock: Clock) -> None:
+    config = Config(data=tmp_path).with_couch_url(f"http://admin:secret@127.0.0.1:{free_port()}/medic")
+    worker = Worker(config, clock)
+    done, _ = await asyncio.wait([worker.task], timeout=0.2)
+    assert not done
+    await worker.finish()
+
+
+async def test_worker_ends_when_its_database_is_gone(config: Config, couch: Couch, start: Start) -> None:  # SEN-3
+    worker = start()
+    await eventually(lambda: couch.db(config.db_name("sentinel")).find(LEASE_ID))
+    await couch.db(config.database).delete_database()
+
+    with pytest.raises(DomainError):
+        await asyncio.wait_for(worker.task, 10)
