@@ -52,6 +52,9 @@ async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
         compress(request, response)
         status = response.status
         return response
+    except web.HTTPException as redirect:
+        status = redirect.status
+        raise
     except ConnectionResetError:
         status = "cut short"
         return web.Response(status=499)  # goes nowhere: the connection is closed

@@ -124,13 +124,23 @@ async def ask(
 
 
 async def pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Stream an answer of CouchDB to the client, each part as it comes."""
-    response = Stream(status=answer.status, reason=answer.reason, headers=response_headers(request, answer))
+    """An answer of CouchDB for the client: at once when it is already here, else streamed, each part as it comes."""
+    headers = response_headers(request, answer)
+    feed = answer.url.raw_path.endswith("/_changes")
+    first = b""
+    if request.method != "HEAD" and not feed:
+        first = await next_chunk(answer)
+        if answer.content.at_eof():
+            headers.pop("Content-Length", None)
+            return web.Response(body=first, status=answer.status, reason=answer.reason, headers=headers)
+    response = Stream(status=answer.status, reason=answer.reason, headers=headers)
     feeds = request.config_dict[OPEN_FEEDS]
-    if answer.url.raw_path.endswith("/_changes"):
+    if feed:
         feeds.add(answer)
     try:
         await response.prepare(request)
+        if first:
+            await response.write(first)
         if request.method != "HEAD":
             while chunk := await next_chunk(answer):
                 await response.write(chunk)
