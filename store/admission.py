@@ -10,6 +10,7 @@ import orjson
 
 from store import reads, revtree
 from store.database import Database, DesignDoc
+from store.ddoc_check import check_design_doc
 from store.documents import Edit, revisions_member, splice
 from store.edits import Outcome
 from store.errors import StoreError
@@ -30,6 +31,8 @@ async def write(store: Store, database: Database, user: User, edits: Sequence[Ed
             if edit.is_design:
                 try:
                     require_db_admin(user, database.security)
+                    if not edit.deleted:
+                        await check_design_doc(orjson.loads(edit.body), store.javascript.engine(edit.body))
                 except StoreError as error:
                     refusals[index] = error
     ordinary = [index for index, edit in enumerate(edits) if not edit.is_design and not edit.is_local]

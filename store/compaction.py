@@ -26,6 +26,7 @@ async def compact(databases: Databases, name: str) -> None:
             if database.compacting:
                 return
             database.compacting = True
+            database.replaced = 0
             try:
                 after, newest = 0, database.update_seq
                 while after < newest and not database.deleted:

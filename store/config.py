@@ -20,7 +20,7 @@ class StoreConfig:
     admins: Mapping[str, str] = field(default_factory=dict)  # name -> password
     cookie_timeout_s: int = 31_536_000
     pbkdf2_iterations: int = DEFAULT_ITERATIONS
-    most_open_databases: int = 256
+    most_open_databases: int = 100  # each holds about ten file handles
     max_body_bytes: int = 256 * 1024 * 1024  # of a JSON request
     max_attachment_bytes: int = 512 * 1024 * 1024
     javascript_engines: int = 2

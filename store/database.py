@@ -22,6 +22,9 @@ from store.writer import Committed, Transaction, Writer
 
 T = TypeVar("T")
 
+# Half of the bodies in a file may be old ones, as in a CouchDB with its default automatic compaction; small files wait.
+_REPLACED_BEFORE_COMPACTION = 2000
+
 ADMINS_ONLY: dict[str, Any] = {"members": {"roles": ["_admin"]}, "admins": {"roles": ["_admin"]}}  # CouchDB 3's default
 
 
@@ -38,14 +41,22 @@ class DesignDoc:
 class Database:
     """An open database. Methods are for the event loop's thread unless they say otherwise."""
 
-    def __init__(self, name: str, path: Path, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        executor: ThreadPoolExecutor,
+        wants_compaction: Callable[[Database], None],
+    ) -> None:
         """Opens the file; blocks, and is to be called in a thread through `open_database`."""
         self.name = name
         self.path = path
         self.users = 0  # requests that hold it; the registry closes only what nobody holds
         self.deleted = False
         self.compacting = False
+        self.replaced = 0  # documents written again since the last compaction, or since it was opened
         self._executor = executor
+        self._wants_compaction = wants_compaction
         self._idle_readers: list[sqlite3.Connection] = []
         self._writer: Writer
         self._changed = asyncio.Event()
@@ -163,6 +174,9 @@ class Database:
         self.update_seq = committed.update_seq
         self.doc_count = committed.doc_count
         self.doc_del_count = committed.doc_del_count
+        self.replaced += committed.replaced
+        if self.replaced > max(_REPLACED_BEFORE_COMPACTION, self.doc_count) and not self.compacting:
+            self._wants_compaction(self)
         if committed.design_changed:
             self._design_docs = None
         if moved:
@@ -191,10 +205,3 @@ class Database:
             conn.close()
         self._idle_readers.clear()
         self._conn.close()
-
-
-async def open_database(name: str, path: Path, executor: ThreadPoolExecutor) -> Database:
-    """Open an existing database file without blocking the loop."""
-    database = await asyncio.get_running_loop().run_in_executor(executor, Database, name, path, executor)
-    database.start()
-    return database

@@ -220,6 +220,7 @@ def _flush(tx: Transaction, batch: _Batch) -> None:
             tx.doc_count -= not doc.deleted
         tx.doc_del_count += winner.deleted
         tx.doc_count += not winner.deleted
+    tx.replaced += len(moved)
     if moved:
         conn.executemany("DELETE FROM docs WHERE seq = ?", moved)
     conn.executemany("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from store import schema
-from store.database import Database, open_database
+from store.database import Database
 from store.errors import NotFound, PreconditionFailed, StoreError
 from store.javascript import JavaScriptPool
 from store.views import Views
@@ -47,17 +47,17 @@ class Databases:
     """All databases below one folder. One process may have it open."""
 
     def __init__(
-        self, folder: Path, executor: ThreadPoolExecutor, javascript: JavaScriptPool, *, most_open: int = 256
+        self, folder: Path, executor: ThreadPoolExecutor, javascript: JavaScriptPool, *, most_open: int = 100
     ) -> None:
         self._files = folder / "databases"
         self._indexes = folder / "indexes"
         self._executor = executor
         self._javascript = javascript
         self._most_open = most_open
+        self.wants_compaction: Callable[[str], None] = lambda name: None
         self._open: dict[str, Database] = {}  # least recently used first
         self._views: dict[Database, Views] = {}
         self._opening: dict[str, asyncio.Lock] = {}
-        self._on_open: list[Callable[[Database], None]] = []
         self._files.mkdir(parents=True, exist_ok=True)
         self._indexes.mkdir(parents=True, exist_ok=True)
         self._names: set[str] = set()
@@ -143,6 +143,9 @@ class Databases:
             _, database = self._open.popitem()
             await self._close(database)
 
+    def _wants_compaction(self, database: Database) -> None:
+        self.wants_compaction(database.name)
+
     def _path(self, name: str) -> Path:
         return self._files / f"{_file_stem(name)}{_SUFFIX}"
 
@@ -158,7 +161,11 @@ class Databases:
                 return database
             if name not in self._names:
                 raise NotFound("Database does not exist.")
-            database = await open_database(name, self._path(name), self._executor)
+            path, loop = self._path(name), asyncio.get_running_loop()
+            database = await loop.run_in_executor(
+                self._executor, Database, name, path, self._executor, self._wants_compaction
+            )
+            database.start()
             self._open[name] = database
         if len(self._open) > self._most_open:
             idle = next((each for each in self._open.values() if each.users == 0 and each is not database), None)

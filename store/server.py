@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
@@ -105,6 +106,7 @@ async def serve(config: StoreConfig, stop: asyncio.Event) -> None:
 
     Raises OSError when the address is taken.
     """
+    _allow_many_files()
     runner = web.AppRunner(
         create_app(config),
         access_log=log if config.access_log else None,
@@ -119,6 +121,14 @@ async def serve(config: StoreConfig, stop: asyncio.Event) -> None:
         await stop.wait()
     finally:
         await runner.cleanup()
+
+
+def _allow_many_files() -> None:
+    """Many open databases and clients need more file handles than most systems give unasked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _open_store(app: web.Application, config: StoreConfig) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ import orjson
 
 from store import reads
 from store.accounts import Accounts, load_secret
+from store.compaction import compact
 from store.config import StoreConfig
 from store.javascript import JavaScriptPool
 from store.registry import Databases
@@ -34,6 +35,7 @@ class Store:
         self._tasks: set[asyncio.Task[None]] = set()
         self.javascript = JavaScriptPool(config.javascript_engines)
         self.databases = Databases(config.data, self.executor, self.javascript, most_open=config.most_open_databases)
+        self.databases.wants_compaction = lambda name: self.spawn(compact(self.databases, name))
         secret = load_secret(config.data / "cookie-secret")
         self.uuid = hashlib.sha256(b"uuid " + secret).hexdigest()[:32]
         self.accounts = Accounts(

@@ -23,11 +23,12 @@ _MOST_JOBS_PER_COMMIT = 256
 class Transaction:
     """The open transaction of a writer, with the counters that every write moves."""
 
-    __slots__ = ("conn", "design_changed", "doc_count", "doc_del_count", "next_body", "update_seq")
+    __slots__ = ("conn", "design_changed", "doc_count", "doc_del_count", "next_body", "replaced", "update_seq")
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self.conn = conn
         self.design_changed = False
+        self.replaced = 0  # documents that were written before: each may have left an old body behind
         self.update_seq, self.doc_count, self.doc_del_count = conn.execute(
             "SELECT update_seq, doc_count, doc_del_count FROM info"
         ).fetchone()
@@ -44,13 +45,14 @@ class Transaction:
 class Committed:
     """What a commit changed, told to the event loop before any of its requests is answered."""
 
-    __slots__ = ("design_changed", "doc_count", "doc_del_count", "update_seq")
+    __slots__ = ("design_changed", "doc_count", "doc_del_count", "replaced", "update_seq")
 
     def __init__(self, tx: Transaction) -> None:
         self.update_seq: int = tx.update_seq
         self.doc_count: int = tx.doc_count
         self.doc_del_count: int = tx.doc_del_count
         self.design_changed = tx.design_changed
+        self.replaced = tx.replaced
 
 
 class _Job:

@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from store.documents import load_json, load_object
-from store.errors import QueryParseError, TooLarge, UnsupportedMediaType
+from store.errors import BadRequest, QueryParseError, TooLarge, UnsupportedMediaType
 from store.permissions import User
 from store.service import Store
 
@@ -68,11 +69,14 @@ class Call:
             raise TooLarge("the request entity is too large")
         chunks: list[bytes] = []
         size = 0
-        async for chunk in self.request.content.iter_any():
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge("the request entity is too large")
-            chunks.append(chunk)
+        try:
+            async for chunk in self.request.content.iter_any():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge("the request entity is too large")
+                chunks.append(chunk)
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            raise BadRequest("The request body is not encoded as its headers say") from error
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def json_body(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from store.changes import (
 )
 from store.database import Database
 from store.documents import load_json, load_object
-from store.errors import BadRequest, NotFound
+from store.errors import BadRequest, NotFound, StoreError
 from store.http.call import Call
 from store.http.databases import database_info
 from store.permissions import require_db_admin
@@ -131,7 +131,10 @@ async def _filter(
     if name == "_selector":
         if "selector" not in body:
             raise BadRequest("Selector must be specified in POST payload")
-        matches = compile_selector(body["selector"])
+        try:
+            matches = compile_selector(body["selector"])
+        except StoreError as error:  # here CouchDB has one name for whatever is wrong with a selector
+            raise BadRequest(error.reason) from None
         return replace(params, needs_doc=True), lambda docs: call.in_thread(
             lambda: [matches(load_json(doc)) for doc in docs]
         )

@@ -91,6 +91,12 @@ async def test_gzipped_body_is_read(store: Client, db: str) -> None:
     assert (await store.get(f"{db}/a")).body["x"] == 1
 
 
+async def test_body_that_is_not_the_gzip_it_says_is_refused(store: Client, db: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    assert (await store.post(f"{db}/_bulk_docs", data=b'{"docs": []}', headers=headers)).status == 400
+
+
 async def test_body_over_the_limit_is_too_large(store: Client, db: str) -> None:
     async def endless() -> Any:
         for _ in range(25):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -289,3 +290,25 @@ async def test_compaction_drops_old_bodies_and_keeps_leaves(store: Client, db: s
 
     assert (await store.get(f"{db}/a", rev=second)).body["x"] == 2
     assert (await store.get(f"{db}/a", revs=True)).body["_revisions"]["start"] == 2
+
+
+async def test_file_of_documents_written_often_stops_growing(store: Client, db: str) -> None:
+    ids = [f"d{n}" for n in range(100)]
+    padding = "x" * 1000
+    rows = (await store.post(f"{db}/_bulk_docs", {"docs": [{"_id": i, "p": padding} for i in ids]})).body
+    first = rows[0]["rev"]
+    for _ in range(25):
+        docs = [{"_id": row["id"], "_rev": row["rev"], "p": padding, "n": row["rev"]} for row in rows]
+        rows = (await store.post(f"{db}/_bulk_docs", {"docs": docs})).body
+
+    async with asyncio.timeout(10):  # the store compacts by itself once most of what it keeps is old
+        while (await store.get(f"{db}/d0", rev=first)).status == 200:
+            pass
+    assert (await store.get(f"{db}/d0")).body["_rev"] == rows[0]["rev"]
+
+
+async def test_design_document_that_cannot_work_is_refused(store: Client, db: str) -> None:
+    wrong = await store.put(f"{db}/_design/d", {"views": {"v": {"map": "function (doc) {"}}})
+
+    assert (wrong.status, wrong.body["error"]) == (400, "compilation_error")
+    assert (await store.get(f"{db}/_design/d")).status == 404
