@@ -14,12 +14,12 @@ from core.couch.errors import from_row
 from core.dates import local_zone, moment_of
 from core.documents import Doc
 from core.errors import Conflict
-from core.lineage import minify
+from sentinel.lease import LeaseLost
 from sentinel.retries import Failure, Retries
 from sentinel.transitions import Transitions
 from sentinel.transitions.change import Change
 from sentinel.transitions.infodocs import info_id, read_infodocs, result_of, save_infodocs, unmark
-from sentinel.transitions.run import carry_out, in_waves, write
+from sentinel.transitions.run import carry_out, in_waves, is_outage, storable, write
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Processor:
             Change(doc_id, doc, infos[doc_id], seqs[doc_id]) for doc_id, doc in docs.items() if doc_id not in busy
         ]
         for wave in in_waves(changes, transitions.ordered):
-            await self.process_wave(wave, transitions)
+            await self.process_apart(wave, transitions)
         failures = [
             Failure(change.id, change.original["_rev"], describe(change.failure))
             for change in changes
@@ -80,15 +80,29 @@ class Processor:
         await self.retries.record([*failures, *waiting])
         await self.retries.settle(doc_id for doc_id in seqs if doc_id not in unsettled)
 
+    async def process_apart(self, wave: Sequence[Change], transitions: Transitions) -> None:
+        """Process a wave; when something unforeseen ends it, one by one, so that only the cause of it fails."""
+        try:
+            await self.process_wave(wave, transitions)
+        except Exception as error:
+            if is_outage(error) or isinstance(error, LeaseLost):
+                raise
+            if len(wave) > 1:
+                for change in wave:
+                    await self.process_apart([change], transitions)
+            else:
+                log.exception("%s cannot be processed", wave[0].id)
+                wave[0].failure = error
+
     async def process_wave(self, wave: Sequence[Change], transitions: Transitions) -> None:
         """Run, save the changed documents in one write, then their infodocs in another (TRN-7, INF-4)."""
         self.may_write()
         await carry_out(wave, transitions.ordered, transitions.tools, self.db, may_write=self.may_write)
-        changed = [change for change in wave if change.is_changed]
         self.may_write()
-        rows = await write(self.db, [minify(change.doc) for change in changed])
+        docs = [(change, doc) for change in wave if (doc := storable(change)) is not None]
+        rows = await write(self.db, [doc for _, doc in docs])
         overtaken = set()
-        for change, row in zip(changed, rows, strict=True):
+        for (change, _), row in zip(docs, rows, strict=True):
             problem = from_row(row)
             if isinstance(problem, Conflict):
                 # A newer revision is there and comes as a change of its own (TRN-10).

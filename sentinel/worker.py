@@ -13,7 +13,7 @@ from core.config import Config
 from core.couch.changes import Batch, follow
 from core.couch.client import Couch, connect
 from core.dates import local_zone
-from core.errors import DomainError
+from core.errors import Conflict, DomainError
 from sentinel.checkpoint import Checkpoint
 from sentinel.configuration import Configuration
 from sentinel.lease import TTL_S, Lease, LeaseLost, owner_name
@@ -199,13 +199,13 @@ class Leadership:
             await asyncio.sleep(interval_s)
 
     async def patiently(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do it, again and again while CouchDB is away."""
+        """Do it, again and again while CouchDB is away or another writer is always faster."""
         wait_s = 0.2
         while True:
             try:
                 return await work()
             except DomainError as error:
-                if error.status < 500:
+                if error.status < 500 and not isinstance(error, Conflict):
                     raise
                 log.warning("%s; trying again in %.1f s", error.message, wait_s)
                 await asyncio.sleep(wait_s)

@@ -32,10 +32,10 @@ MOST_OVERDUE = 1000
 
 @dataclass
 class Candidate:
-    """A document with due tasks: hydrated for its messages, changed in place."""
+    """A document with due tasks, hydrated for its messages; `small` is what is to be stored, if it changed."""
 
     doc: Doc
-    changed: bool = False
+    small: Doc | None = None
 
 
 async def send_due(db: Database, tools: Tools, may_write: Callable[[], None] = lambda: None) -> int:
@@ -99,11 +99,10 @@ async def send_page(
     failures = await lookups.rounds.run(send(each, lookups, tools, window) for each in candidates)
     for each, failure in zip(candidates, failures, strict=True):
         if failure is not None:
-            each.changed = False
             if not isinstance(failure, Exception) or is_outage(failure):
                 raise failure
             log.error("due messages of %s failed", each.doc["_id"], exc_info=failure)
-    changed = [minify(each.doc) for each in candidates if each.changed]
+    changed = [each.small for each in candidates if each.small is not None]
     may_write()
     saved = 0
     for doc, row in zip(changed, await write(db, changed), strict=True):
@@ -132,8 +131,9 @@ async def send(candidate: Candidate, lookups: Lookups, tools: Tools, window: tup
         place=place,
         place_registrations=await lookups.registrations(subject_ids(place)) if place else (),
     )
-    for task in due:
-        candidate.changed |= release(task, doc, context, tools)
+    released = [release(task, doc, context, tools) for task in due]
+    if any(released):
+        candidate.small = minify(doc)
 
 
 def is_due(task: Task, doc: Doc, window: tuple[int, int]) -> bool:

@@ -26,13 +26,21 @@ def in_waves(changes: Iterable[Change], transitions: Sequence[Transition]) -> li
     waves: list[list[Change]] = []
     last: dict[str, int] = {}
     for change in changes:
-        keys = {*subject_order_keys(change.doc), *(key for each in transitions for key in each.order_keys(change.doc))}
+        keys = order_keys(change, transitions)
         wave = 1 + max((last.get(key, -1) for key in keys), default=-1)
         last.update(dict.fromkeys(keys, wave))
         if wave == len(waves):
             waves.append([])
         waves[wave].append(change)
     return waves
+
+
+def order_keys(change: Change, transitions: Sequence[Transition]) -> set[str]:
+    try:
+        return {*subject_order_keys(change.doc), *(key for each in transitions for key in each.order_keys(change.doc))}
+    except Exception:
+        log.exception("what %s is about cannot be read", change.id)
+        return {change.id}
 
 
 async def carry_out(
@@ -138,13 +146,28 @@ async def write_others(changes: Sequence[Change], db: Database) -> None:
         if not writers.keys().isdisjoint(change.others):
             change.failure = Conflict("another change of the same moment alters the same document")
             continue
+        try:
+            docs += [minify(doc) for doc in change.others.values()]
+        except DomainError as error:
+            change.failure = error
+            continue
         writers.update(dict.fromkeys(change.others, change))
-        docs += [minify(doc) for doc in change.others.values()]
     for doc, row in zip(docs, await write(db, docs), strict=True):
         failure = from_row(row)
         if failure is not None:
             log.info("%s for %s: %s", doc["_id"], writers[doc["_id"]].id, failure.message)
             writers[doc["_id"]].failure = failure
+
+
+def storable(change: Change) -> Doc | None:
+    """The changed document as it is stored (TRN-7), None when nothing is to be stored or it cannot be."""
+    if not change.is_changed:
+        return None
+    try:
+        return minify(change.doc)
+    except DomainError as error:
+        change.failure = error
+        return None
 
 
 async def write(db: Database, docs: Sequence[Doc]) -> list[Row]:

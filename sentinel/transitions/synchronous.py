@@ -10,7 +10,6 @@ from core.couch.client import Database, Row
 from core.couch.errors import from_row
 from core.documents import Doc
 from core.errors import InvalidInput
-from core.lineage import minify
 from core.messages import DuplicateGuard
 from core.settings import Settings
 from core.translations import Translations
@@ -18,7 +17,7 @@ from core.uuids import uuid7
 from sentinel.transitions.catalogue import Transitions, load, make_tools
 from sentinel.transitions.change import Change
 from sentinel.transitions.infodocs import read_infodocs, result_of, save_infodocs, started_at, unmark
-from sentinel.transitions.run import carry_out, in_waves, write
+from sentinel.transitions.run import carry_out, in_waves, storable, write
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +59,13 @@ async def save_wave(wave: Sequence[Change], transitions: Transitions, db: Databa
     """Other documents first, then the marked infodocs, the documents, and the infodocs with their results (INF-6)."""
     now = transitions.tools.now
     await carry_out(wave, transitions.synchronous, transitions.tools, db)
+    docs = [storable(change) or change.original for change in wave]
     for change in wave:
         if change.failure is not None:
             log.warning("document %s is stored unprocessed: %s", change.id, change.failure)
     changed = [change for change in wave if change.is_changed]
     await save_infodocs(sentinel_db, [(change.info, started_at(now())) for change in changed])
-    rows = await write(db, [minify(change.doc) if change.is_changed else change.original for change in wave])
+    rows = await write(db, docs)
     edits = []
     for change, row in zip(wave, rows, strict=True):
         edit = result_of(change, now()) if change.failure is None and from_row(row) is None else None

@@ -98,3 +98,35 @@ async def test_outage_repeats_the_batch_instead_of_failing_its_changes(  # SEN-1
     assert deployment.retries.waiting == {}
     await deployment.process()
     assert (await deployment.db.get("r1"))["patient_id"]
+
+
+async def test_poisoned_document_fails_alone(deployment: Deployment, preg: Preg) -> None:  # SEN-14
+    chain: Doc = {"_id": "top"}
+    for level in range(60):
+        chain = {"_id": f"level{level}", "parent": chain}
+    await deployment.store(
+        preg("odd", contact={"_id": "nobody", "parent": chain}, content_type="xml"),
+        preg("good", name="Bina"),
+        {"_id": "list", "type": "data_record", "form": ["?"], "fields": [1], "tasks": 5, "contact": 7, "errors": "no"},
+    )
+    await deployment.process()
+
+    assert (await deployment.db.get("good"))["patient_id"]
+    assert await deployment.info("list")
+    assert list(deployment.retries.waiting) == ["odd"]
+
+
+async def test_what_nobody_foresaw_fails_alone(deployment: Deployment, preg: Preg) -> None:  # SEN-14
+    class Odd(Database):
+        """Breaks on one document, as a bug of ours would."""
+
+        async def bulk_docs(self, docs: Sequence[Doc], *, new_edits: bool = True) -> list[Row]:
+            if any(doc["_id"] == "r1" for doc in docs):
+                raise ZeroDivisionError
+            return await super().bulk_docs(docs, new_edits=new_edits)
+
+    await deployment.store(preg("r1"), preg("r2", name="Bina"))
+    await deployment.process(processor=deployment.processor(Odd(deployment.db.couch, deployment.db.name)))
+
+    assert (await deployment.db.get("r2"))["patient_id"]
+    assert list(deployment.retries.waiting) == ["r1"]
