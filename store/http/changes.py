@@ -131,6 +131,8 @@ async def _filter(
     if name == "_selector":
         if "selector" not in body:
             raise BadRequest("Selector must be specified in POST payload")
+        if not isinstance(body["selector"], dict):
+            raise BadRequest("Selector error: expected a JSON object")
         try:
             matches = compile_selector(body["selector"])
         except StoreError as error:  # here CouchDB has one name for whatever is wrong with a selector
