@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from api.params import is_https
-from api.sessions import User
+from api.sessions import IssuedSession, User
 
 YEAR_S = 31_536_000
 
@@ -19,14 +19,12 @@ def set_year_cookie(request: web.Request, response: web.StreamResponse, name: st
     response.set_cookie(name, value, path="/", max_age=YEAR_S, samesite="Lax", secure=is_https(request) or None)
 
 
-def set_session_cookie(
-    request: web.Request, response: web.StreamResponse, value: str, lifetime_s: int = YEAR_S
-) -> None:
+def set_session_cookie(request: web.Request, response: web.StreamResponse, session: IssuedSession) -> None:
     response.set_cookie(
         "AuthSession",
-        value,
+        session.value,
         path="/",
-        max_age=lifetime_s,
+        max_age=session.lifetime_s or YEAR_S,
         httponly=True,
         samesite="Lax",
         secure=is_https(request) or None,

@@ -14,6 +14,7 @@ from api.handlers.monitoring import open_metrics
 from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
 from api.keys import ACCESS, CONFIG, COUCH, DB, SESSIONS, SETTINGS
+from api.pipeline import UNFINISHED
 from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
 from api.sessions import Sessions
 from core.couch.client import connect
@@ -23,6 +24,7 @@ from core.settings import SettingsWatch
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+LAST_MOMENT_S = 1.0
 
 # Set when the server stops: whoever holds a request open for news answers with what there is.
 STOPPING = web.AppKey("stopping", asyncio.Event)
@@ -62,7 +64,24 @@ async def open_access(app: web.Application) -> AsyncIterator[None]:
     await access.close()
 
 
-LIFESPANS = (open_couch, watch_settings, open_sessions, open_access, infodoc_lifespan, incoming_lifespan, open_metrics)
+async def finish_what_was_begun(app: web.Application) -> AsyncIterator[None]:
+    """On stop: writes whose client has gone get a moment more, while everything they use is still open."""
+    yield
+    unfinished = app[UNFINISHED]
+    if unfinished:
+        await asyncio.wait(unfinished, timeout=LAST_MOMENT_S)
+
+
+LIFESPANS = (
+    open_couch,
+    watch_settings,
+    open_sessions,
+    open_access,
+    infodoc_lifespan,
+    incoming_lifespan,
+    open_metrics,
+    finish_what_was_begun,
+)
 
 
 async def end_feeds(app: web.Application) -> None:

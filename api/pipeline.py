@@ -14,10 +14,11 @@ from aiohttp import web
 from yarl import URL
 
 from api.auth import REFUSED
+from api.cookies import set_session_cookie
 from api.errors import STARTED, Handler
 from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, USER
 from api.responses import compress
-from api.sessions import RENEWED_COOKIE
+from api.sessions import RENEWED_SESSION
 from core import logging as request_log
 from core.errors import DomainError
 
@@ -70,8 +71,8 @@ async def route(request: web.Request, handler: Handler, path: str) -> web.Stream
     url = URL.build(path=path, query_string=request.rel_url.raw_query_string, encoded=True)
     rewritten = request.clone(rel_url=url)
     response = await request.app._handle(rewritten)  # aiohttp routes before any middleware runs
-    if RENEWED_COOKIE in rewritten:
-        request[RENEWED_COOKIE] = rewritten[RENEWED_COOKIE]
+    if RENEWED_SESSION in rewritten:
+        request[RENEWED_SESSION] = rewritten[RENEWED_SESSION]
     return response
 
 
@@ -136,6 +137,11 @@ async def before_headers(request: web.Request, response: web.StreamResponse) -> 
         response.headers.setdefault(name, value)
     if REQUEST_ID in request:
         response.headers["X-Request-Id"] = request[REQUEST_ID]
-    renewed = request.get(RENEWED_COOKIE)
-    if renewed and not any(value.startswith("AuthSession=") for value in response.headers.getall("Set-Cookie", [])):
-        response.headers.add("Set-Cookie", renewed)
+    renewed = request.get(RENEWED_SESSION)
+    if renewed is not None and "AuthSession" not in response.cookies and not passes_session(response):
+        set_session_cookie(request, response, renewed)
+
+
+def passes_session(response: web.StreamResponse) -> bool:
+    """Whether an answer of CouchDB brings a session cookie of its own."""
+    return any(value.startswith("AuthSession=") for value in response.headers.getall("Set-Cookie", []))

@@ -210,4 +210,11 @@ def response_headers(request: web.Request, answer: aiohttp.ClientResponse) -> CI
         headers.update(BASIC_PROMPT)
     if answer.status == 401:
         headers.update(LOGOUT_HEADER)
+    cookies = headers.popall("Set-Cookie", [])
+    headers.extend(("Set-Cookie", secured(cookie) if is_https(request) else cookie) for cookie in cookies)
     return headers
+
+
+def secured(cookie: str) -> str:
+    """CouchDB sees our connection only, and cannot know that the client's is HTTPS."""
+    return cookie if "secure" in cookie.lower().split("; ") else f"{cookie}; Secure"

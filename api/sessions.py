@@ -11,10 +11,11 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from http.cookies import SimpleCookie
+from typing import Any, Self
 
 import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 from cachetools import TTLCache
 
 from api.errors import StorageError
@@ -31,8 +32,25 @@ USER_PREFIX = "org.couchdb.user:"
 REMEMBERED_S = 60.0
 MOST_REMEMBERED = 20_000
 
-# A fresh `Set-Cookie` value that CouchDB gave while checking the session (AUTH-34).
-RENEWED_COOKIE = web.RequestKey("renewed_cookie", str)
+
+@dataclass(frozen=True)
+class IssuedSession:
+    """A session cookie as CouchDB gave it out: its value, and how long it lasts (0: unknown)."""
+
+    value: str
+    lifetime_s: int
+
+    @classmethod
+    def of(cls, response: ClientResponse) -> Self | None:
+        cookies = SimpleCookie("; ".join(response.headers.getall("Set-Cookie", [])))
+        if "AuthSession" not in cookies or not cookies["AuthSession"].value:
+            return None
+        lifetime = cookies["AuthSession"]["max-age"]
+        return cls(cookies["AuthSession"].value, int(lifetime) if lifetime.isdigit() else 0)
+
+
+# A fresh cookie that CouchDB gave while the session was checked, for the client to have (AUTH-34).
+RENEWED_SESSION = web.RequestKey("renewed_session", IssuedSession)
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class Account:
     facility_ids: tuple[str, ...] = ()
     contact_id: str | None = None
     language: str | None = None
-    renewed_cookie: str | None = None
+    renewed: IssuedSession | None = None
 
 
 @dataclass(frozen=True)
@@ -120,8 +138,8 @@ class Sessions:
         account = await self.check(credentials)
         if account is None:
             return None
-        if account.renewed_cookie:
-            request[RENEWED_COOKIE] = account.renewed_cookie
+        if account.renewed is not None:
+            request[RENEWED_SESSION] = account.renewed
         return self.as_user(account)
 
     def as_user(self, account: Account) -> User:
@@ -176,7 +194,7 @@ class Sessions:
         as_of = self._changes  # a change that arrives while we ask makes the answer old
         account = await self._ask(credentials)
         if account is not None:
-            self._remembered[key] = (as_of, replace(account, renewed_cookie=None))
+            self._remembered[key] = (as_of, replace(account, renewed=None))
         return account
 
     async def _ask(self, credentials: Credentials) -> Account | None:
@@ -197,10 +215,9 @@ class Sessions:
         name = context.get("name")
         if not isinstance(name, str):
             return None  # AUTH-35
-        renewed = next((value for value in response.headers.getall("Set-Cookie", [])), None)
-        return await self._account(name, context.get("roles") or [], renewed)
+        return await self._account(name, context.get("roles") or [], IssuedSession.of(response))
 
-    async def _account(self, name: str, roles: list[str], renewed_cookie: str | None) -> Account:
+    async def _account(self, name: str, roles: list[str], renewed: IssuedSession | None) -> Account:
         """`_users` is authoritative; the profile in the main database fills in what it lacks (MOD-63)."""
         login, profile = await asyncio.gather(self.users.find(USER_PREFIX + name), self.db.find(USER_PREFIX + name))
         login, profile = login or {}, profile or {}
@@ -212,7 +229,7 @@ class Sessions:
             facility_ids=tuple(facility_ids(login.get("facility_id"))),
             contact_id=contact_id if isinstance(contact_id, str) else None,
             language=language if isinstance(language, str) else None,
-            renewed_cookie=renewed_cookie,
+            renewed=renewed,
         )
 
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import orjson
-from aiohttp import ClientError, web
+from aiohttp import ClientError, ClientTimeout, web
 
 from api.auth import holds
-from api.cookies import YEAR_S, set_session_cookie, set_year_cookie, user_context
+from api.cookies import set_session_cookie, set_year_cookie, user_context
 from api.errors import LOGOUT_HEADER
 from api.keys import CONFIG, COUCH, DB, REQUEST_SETTINGS, SESSIONS, USER
 from api.login_page import asset, login_page
 from api.params import read_json
 from api.proxy import UPSTREAM
 from api.responses import json_response
-from api.sessions import USER_PREFIX, Account, Credentials, User
+from api.sessions import USER_PREFIX, Account, Credentials, IssuedSession, User
 from core.couch.errors import from_network
 from core.errors import Conflict, DomainError, Forbidden, InvalidInput
 
@@ -81,14 +80,13 @@ class Refusal:
 @dataclass(frozen=True)
 class LoggedIn:
     user: User
-    session: str
-    lifetime_s: int
+    session: IssuedSession
     locale: str
     home: str | None
     target: str
 
     def set_cookies(self, request: web.Request, response: web.Response) -> None:
-        set_session_cookie(request, response, self.session, self.lifetime_s)
+        set_session_cookie(request, response, self.session)
         set_year_cookie(request, response, "userCtx", user_context(self.user, self.home))
         set_year_cookie(request, response, "locale", self.locale)
         response.del_cookie("login", path="/")
@@ -121,15 +119,15 @@ async def check_password(request: web.Request, attempt: Attempt) -> LoggedIn | R
     url = f"{request.config_dict[COUCH].server_url}/_session"
     body = orjson.dumps({"name": attempt.user, "password": attempt.password})
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    timeout = ClientTimeout(total=request.config_dict[CONFIG].request_timeout_s, sock_connect=10)
     try:
-        async with request.config_dict[UPSTREAM].post(url, data=body, headers=headers) as answer:
+        async with request.config_dict[UPSTREAM].post(url, data=body, headers=headers, timeout=timeout) as answer:
             await answer.read()
-            cookies = SimpleCookie("; ".join(answer.headers.getall("Set-Cookie", [])))
+            session = IssuedSession.of(answer)
     except (ClientError, TimeoutError, OSError) as error:
         raise from_network(error) from error
-    if answer.status != 200 or "AuthSession" not in cookies:
+    if answer.status != 200 or session is None:
         return Refusal(answer.status if answer.status >= 400 else 401, "Not logged in")
-    session = cookies["AuthSession"]
     try:
         account = await request.config_dict[SESSIONS].check(Credentials(cookie=session.value))
         if account is not None and "_admin" in account.roles:
@@ -143,8 +141,7 @@ async def check_password(request: web.Request, attempt: Attempt) -> LoggedIn | R
     locale = attempt.locale or account.language or request[REQUEST_SETTINGS].get("locale")
     return LoggedIn(
         user=user,
-        session=session.value,
-        lifetime_s=int(session["max-age"]) if session["max-age"].isdigit() else YEAR_S,
+        session=session,
         locale=locale if isinstance(locale, str) and LOCALE.fullmatch(locale) else "en",
         home=home,
         target=redirect_target(attempt.redirect, home or "/"),

@@ -132,6 +132,25 @@ async def test_the_server_finishes_a_request_before_it_stops(scripted: ScriptedC
         await asyncio.wait_for(server, scripted_config.drain_s + 2)
 
 
+async def test_a_write_whose_client_has_gone_is_finished_before_the_server_stops(
+    scripted: ScriptedCouch, scripted_config: Config
+) -> None:
+    stop = asyncio.Event()
+    server = asyncio.create_task(serve(scripted_config, stop))
+    url = f"http://127.0.0.1:{scripted_config.port}"
+    async with aiohttp.ClientSession(headers=ADMIN) as session:
+        await until_up(session, url)
+        request = asyncio.create_task(session.put(f"{url}/medic/doc", json={}))
+        await asyncio.wait_for(scripted.arrived.wait(), 5)
+        request.cancel()
+        await asyncio.gather(request, return_exceptions=True)
+    stop.set()
+    scripted.release.set()
+    await asyncio.wait_for(server, 10)
+
+    assert scripted.stored == ["doc"]
+
+
 async def test_two_workers_share_an_address(scripted: ScriptedCouch, scripted_config: Config) -> None:
     stop = asyncio.Event()
     workers = [asyncio.create_task(serve(scripted_config, stop)) for _ in range(2)]

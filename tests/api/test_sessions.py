@@ -31,6 +31,14 @@ async def test_post_session_logs_in_with_json_or_a_form(client: Client, make_use
         assert "AuthSession" in answer.cookies  # AUTH-40
 
 
+async def test_a_session_made_over_https_is_for_https_only(client: Client, make_user: Any) -> None:
+    asha = await make_user("asha", roles=["chw"])
+    body = {"name": asha.name, "password": asha.password}
+    answer = await client.post("/_session", json=body, headers={**ANONYMOUS, "X-Forwarded-Proto": "https"})
+
+    assert "; Secure" in answer.headers["Set-Cookie"]  # AUTH-17, AUTH-62
+
+
 async def test_post_session_with_a_wrong_password_keeps_couchdbs_answer(client: Client) -> None:
     answer = await client.post("/_session", json={"name": "nobody", "password": "x"}, headers=ANONYMOUS)
 
