@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from api.access.queries import (
     ROW,
     Ground,
     Row,
-    allowed_rows,
     full_reach,
     ground_of,
     judge,
@@ -24,108 +24,141 @@ WINDOW = 1000  # changes judged at once
 WINDOWS_AT_MOST = 5  # further behind than this, listing all that is allowed is cheaper than testing every change
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a client has come: it has what it may see of every change up to `change`.
+
+    While it works through more than one page it also remembers `whole`, the change up to which it was complete before,
+    and `seen`, where the index stood when these pages began: only contacts that moved after that can bring documents
+    which an earlier page should not have had.
+    """
+
+    change: int
+    whole: int
+    seen: int
+
+    @classmethod
+    def at(cls, change: int) -> Place:
+        """Of a client that is complete up to there."""
+        return cls(change, change, change)
+
+
 class Found(NamedTuple):
-    """Visible changes after some position: documents by the change that brings them, and how far that looked."""
+    """Visible documents, each by the number of the change that brings it, and the client's place after them.
+
+    `on_the_way` is the place of a client that has them only in part, but for its `change`.
+    """
 
     rows: list[tuple[int, Row]]
-    upto: int
+    place: Place
+    on_the_way: Place
 
 
-def changes(connection: sqlite3.Connection, scope: Scope, since: int, limit: int, *, deletions: bool) -> Found:
-    """Visible documents changed after `since`, in feed order, about `limit` of them; and the position after them.
+def changes(connection: sqlite3.Connection, scope: Scope, place: Place, limit: int, *, deletions: bool) -> Found:
+    """Visible documents changed after `place`, in feed order, about `limit` of them; and the place after them.
 
-    A contact that entered the scope after `since` brings its older documents with it, at its own change. They come
-    all or none, so a page can be longer than `limit`.
+    A contact that entered the scope brings its older documents with it, at its own change. They come all or none, so
+    a page can be longer than `limit`.
     """
     connection.execute("BEGIN")
     try:
         ground = ground_of(connection, scope)
         last = read_state(connection).change
-        if last - since > WINDOW * WINDOWS_AT_MOST:
-            return listed_changes(connection, ground, since, last, limit, deletions=deletions)
-        found: list[tuple[int, Row]] = []
-        upto = since
-        while upto < last and len(found) < limit:
-            rows, upto = scanned_changes(connection, ground, since, upto, last, deletions=deletions)
-            found += rows
-        return page(found, upto, limit)
+        on_the_way = place if place.change != place.whole else Place(place.change, place.whole, last)
+        if last - place.change > WINDOW * WINDOWS_AT_MOST:
+            found, upto = listed_changes(connection, ground, on_the_way, last, limit, deletions=deletions)
+        else:
+            found, upto = scanned_changes(connection, ground, on_the_way, last, limit, deletions=deletions)
     finally:
         connection.execute("COMMIT")
-
-
-def page(found: list[tuple[int, Row]], upto: int, limit: int) -> Found:
-    """The first `limit` of the changes, and what else came with the last of them."""
-    if len(found) <= limit:
-        return Found(found, upto)
-    cut = limit
-    while cut < len(found) and found[cut][0] == found[cut - 1][0]:
-        cut += 1
-    return Found(found[:cut], upto if cut == len(found) else found[cut - 1][0])
+    if len(found) > limit:
+        cut = limit
+        while cut < len(found) and found[cut][0] == found[cut - 1][0]:
+            cut += 1
+        upto = upto if cut == len(found) else found[cut - 1][0]
+        found = found[:cut]
+    return Found(found, Place.at(last) if upto == last else replace(on_the_way, change=upto), on_the_way)
 
 
 def scanned_changes(
-    connection: sqlite3.Connection, ground: Ground, since: int, after: int, last: int, *, deletions: bool
+    connection: sqlite3.Connection, ground: Ground, place: Place, last: int, limit: int, *, deletions: bool
 ) -> tuple[list[tuple[int, Row]], int]:
-    """The visible ones of the next `WINDOW` changes, each tested, and how far that was."""
+    """Test every change after the place, window by window, until enough are visible; and how far that was."""
     sql = f"SELECT {ROW} FROM node WHERE change > ? AND change <= ? ORDER BY change LIMIT {WINDOW}"
-    rows = [Row(*row) for row in connection.execute(sql, (after, last))]
-    seen = judge(connection, ground, rows)
-    found = [(row.change, row) for row in seen if deletions or not row.deleted]
-    if since:
-        contacts = {row.n: row.change for row in seen if row.flags & KIND_BITS == Kind.CONTACT}
-        found += backfill(connection, ground, since, contacts)
-        found.sort(key=lambda each: each[0])
-    return found, rows[-1].change if len(rows) == WINDOW else last
-
-
-def backfill(
-    connection: sqlite3.Connection, ground: Ground, since: int, contacts: Mapping[int, int]
-) -> list[tuple[int, Row]]:
-    """Documents not changed after `since` about those contacts which moved after it, at the contact's change."""
-    at = subjects_of(connection, contacts, moved_after=since)
-    return older_documents(connection, ground, since, at) if at else []
-
-
-def subjects_of(connection: sqlite3.Connection, contacts: Mapping[int, int], *, moved_after: int) -> dict[int, int]:
-    """The ids and shortcodes of those contacts that moved after a change, with the value given for the contact."""
-    sql = "SELECT n, shortcode FROM json_each(?) CROSS JOIN contact ON n = value WHERE moved > ?"
-    at: dict[int, int] = {}
-    for n, shortcode in connection.execute(sql, (as_json(contacts), moved_after)):
-        for subject in (n, shortcode):
-            if subject is not None:
-                at[subject] = max(contacts[n], at.get(subject, 0))
-    return at
-
-
-def older_documents(
-    connection: sqlite3.Connection, ground: Ground, since: int, at: Mapping[int, int]
-) -> list[tuple[int, Row]]:
-    """Visible live documents unchanged since `since` with one of those keys, each at the number `at` gives the key."""
-    keys = as_json(at)
-    conditions = f"change <= {since:d} AND flags & {DELETED} = 0"
-    sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON subject = value WHERE {conditions}"
-    candidates = rows_of(connection, sql, at)
-    signoff = signoff_hits(connection, "key", keys)
-    sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON n = value WHERE {conditions}"
-    candidates.update(rows_of(connection, sql, [n for n in signoff if n not in candidates]))
-    return [
-        (max(at[key] for key in (row.subject, *signoff.get(row.n, ())) if key in at), row)
-        for row in judge(connection, ground, list(candidates.values()))
-    ]
+    found: list[tuple[int, Row]] = []
+    upto = place.change
+    while upto < last and len(found) < limit:
+        rows = [Row._make(row) for row in connection.execute(sql, (upto, last))]
+        found += with_backfill(connection, ground, place, judge(connection, ground, rows), deletions=deletions)
+        upto = rows[-1].change if len(rows) == WINDOW else last
+    return found, upto
 
 
 def listed_changes(
-    connection: sqlite3.Connection, ground: Ground, since: int, last: int, limit: int, *, deletions: bool
-) -> Found:
-    """As scanning, by way of the whole list: its cost does not grow with the number of changes."""
+    connection: sqlite3.Connection, ground: Ground, place: Place, last: int, limit: int, *, deletions: bool
+) -> tuple[list[tuple[int, Row]], int]:
+    """As scanning, by way of all that the scope may have: its cost does not grow with the number of changes."""
     full = full_reach(connection, ground)
-    rows = allowed_rows(connection, ground, full, deletions=deletions).values()
-    found = [(row.change, row) for row in rows if row.change > since]
-    if since:
-        moved = {subject: at for subject, at in full.moved.items() if at > since}
-        found += older_documents(connection, ground, since, moved) if moved else []
-    found.sort(key=lambda each: each[0])
-    return page(found, last, limit)
+    numbers = full.contacts | ground.own_ids | signoff_hits(connection, "key", as_json(full.depths)).keys()
+    after = f"node.change > {place.change:d}"
+    sql = f"SELECT node.change, node.n FROM json_each(?) CROSS JOIN node ON n = value WHERE {after}"
+    candidates = set(connection.execute(sql, (as_json(numbers),)))
+    sql = f"SELECT node.change, node.n FROM json_each(?) CROSS JOIN node ON subject = value AND {after}"
+    candidates.update(connection.execute(sql, (as_json(full.depths),)))
+    ordered = sorted(candidates)
+    sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON n = value ORDER BY node.change"
+    found: list[tuple[int, Row]] = []
+    for start in range(0, len(ordered), WINDOW):
+        part = ordered[start : start + WINDOW]
+        rows = list(rows_of(connection, sql, [n for _, n in part]).values())
+        found += with_backfill(connection, ground, place, judge(connection, ground, rows), deletions=deletions)
+        if len(found) >= limit and start + WINDOW < len(ordered):
+            return found, part[-1][0]
+    return found, last
+
+
+def with_backfill(
+    connection: sqlite3.Connection, ground: Ground, place: Place, seen: Sequence[Row], *, deletions: bool
+) -> list[tuple[int, Row]]:
+    """The visible rows with the older documents of those contacts among them that have moved, in feed order."""
+    found = [(row.change, row) for row in seen if deletions or not row.deleted]
+    contacts = {row.n: row.change for row in seen if row.flags & KIND_BITS == Kind.CONTACT}
+    if place.change and contacts:
+        found += older_documents(connection, ground, place, contacts)
+        found.sort(key=lambda each: each[0])
+    return found
+
+
+def older_documents(
+    connection: sqlite3.Connection, ground: Ground, place: Place, contacts: Mapping[int, int]
+) -> list[tuple[int, Row]]:
+    """Visible live documents about contacts that moved, unchanged since before the client could have had them.
+
+    `contacts` maps each contact to the change at which its documents come.
+    """
+    sql = "SELECT n, shortcode, moved FROM json_each(?) CROSS JOIN contact ON n = value WHERE moved > ?"
+    at: dict[int, int] = {}
+    upto: dict[int, int] = {}
+    for n, shortcode, moved in connection.execute(sql, (as_json(contacts), place.whole)):
+        oldest_missing = place.change if moved > place.seen else place.whole
+        for subject in (n, shortcode):
+            if subject is not None:
+                at[subject] = max(contacts[n], at.get(subject, 0))
+                upto[subject] = max(oldest_missing, upto.get(subject, 0))
+    if not any(upto.values()):
+        return []
+    older = f"node.change <= {max(upto.values()):d} AND flags & {DELETED} = 0"
+    sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON subject = value AND {older}"
+    candidates = rows_of(connection, sql, at)
+    signoff = signoff_hits(connection, "key", as_json(at))
+    sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON n = value AND {older}"
+    candidates.update(rows_of(connection, sql, [n for n in signoff if n not in candidates]))
+    found = []
+    for row in judge(connection, ground, list(candidates.values())):
+        keys = [key for key in (row.subject, *signoff.get(row.n, ())) if key in at]
+        if any(row.change <= upto[key] for key in keys):
+            found.append((max(at[key] for key in keys), row))
+    return found
 
 
 def position_before(connection: sqlite3.Connection, change: int) -> str:
@@ -170,8 +203,7 @@ def named_changes(connection: sqlite3.Connection, scope: Scope, ids: Collection[
         sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON node.n = value WHERE node.change <= {upto:d}"
         seen = {row.n: row for row in judge(connection, ground, list(rows_of(connection, sql, numbers).values()))}
         contacts = {row.n: row.change for row in seen.values() if row.flags & KIND_BITS == Kind.CONTACT}
-        at = subjects_of(connection, contacts, moved_after=-1)
-        for _, row in older_documents(connection, ground, upto, at) if at else []:
+        for _, row in older_documents(connection, ground, Place(upto, -1, -1), contacts):
             seen.setdefault(row.n, row)
         return sorted(seen.values(), key=lambda row: row.change)
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from api.access import feed, queries, schema
-from api.access.feed import Found
+from api.access.feed import Found, Place
 from api.access.queries import Listed, Row
 from api.access.rules import Context, Facts, Scope
 from api.access.schema import State
@@ -36,8 +36,9 @@ class AccessIndex:
     Raises Unavailable where there is no index to read within a few seconds.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ready_s: float = READY_S) -> None:
         self.path = path
+        self.ready_s = ready_s
         self.watch = Watch(self)
         self._connections = threading.local()
         self._opened: list[sqlite3.Connection] = []
@@ -66,10 +67,10 @@ class AccessIndex:
         """Every live document of the scope, sorted by id (REPL-50)."""
         return await self._ask(self._long, queries.listing, scope)
 
-    async def changes(self, scope: Scope, since: int, limit: int, *, deletions: bool) -> Found:
-        """See `feed.changes`. Long only when the position is old."""
-        pool = self._long if since < (await self.state()).change - feed.WINDOW else self._short
-        return await self._ask(pool, feed_changes, scope, since, limit, deletions)
+    async def changes(self, scope: Scope, place: Place, limit: int, *, deletions: bool) -> Found:
+        """See `feed.changes`. Long only when the place is old."""
+        pool = self._long if place.change < (await self.state()).change - feed.WINDOW else self._short
+        return await self._ask(pool, feed_changes, scope, place, limit, deletions)
 
     async def named_changes(self, scope: Scope, ids: Collection[str], upto: int) -> list[Row]:
         """See `feed.named_changes`."""
@@ -101,7 +102,7 @@ class AccessIndex:
 
     async def _ask(self, pool: ThreadPoolExecutor, question: Question[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + READY_S
+        deadline_s = loop.time() + self.ready_s
         while True:
             try:
                 return await loop.run_in_executor(pool, lambda: question(self._connection(), *args, **kwargs))
@@ -128,5 +129,5 @@ class AccessIndex:
         return connection
 
 
-def feed_changes(connection: sqlite3.Connection, scope: Scope, since: int, limit: int, deletions: bool) -> Found:
-    return feed.changes(connection, scope, since, limit, deletions=deletions)
+def feed_changes(connection: sqlite3.Connection, scope: Scope, place: Place, limit: int, deletions: bool) -> Found:
+    return feed.changes(connection, scope, place, limit, deletions=deletions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 BATCH = 1000  # changes read and applied at once
 LONGEST_WAIT_S = 10.0
 REPORT_EVERY_S = 10.0
+IDENTITY_ID = "_local/access-identity"  # never replicated: a copy of the database has another
 
 
 async def run_indexer(config: Config, stop: asyncio.Event) -> None:
@@ -135,6 +137,11 @@ def entry_of(change: Change, before: dict[str, object] | None) -> Entry:
 
 
 async def identity_of(db: Database) -> str:
-    """What tells this database from another, or from one of the same name that was deleted and made again."""
-    server, info = await db.couch.info(), await db.info()
-    return f"{server.get('uuid')} {db.name} {info.get('instance_start_time')}"
+    """What tells this database from any other, also from one of the same name that was deleted and made again.
+
+    CouchDB takes any write of a local document, so of machines that mark a new database at the same moment the last
+    one wins; another one then builds its index again at its next start.
+    """
+    if await db.find(IDENTITY_ID) is None:
+        await db.put({"_id": IDENTITY_ID, "identity": secrets.token_hex(16)})
+    return str((await db.get(IDENTITY_ID))["identity"])

@@ -126,7 +126,7 @@ def reach(
 
 
 SCOPE = """
-SELECT contact.n, contact.shortcode, contact.primary_contact, MIN(path.depth), contact.moved
+SELECT contact.n, contact.shortcode, contact.primary_contact, MIN(path.depth)
 FROM path CROSS JOIN contact ON contact.n = path.contact
 WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
 GROUP BY contact.n
@@ -135,26 +135,23 @@ GROUP BY contact.n
 
 @dataclass(frozen=True)
 class Reach:
-    """All subjects of a scope: least depth by number, the contacts among them, and when each last moved."""
+    """All subjects of a scope: their least depth by number, and the contacts among them."""
 
     depths: dict[int, int]
     contacts: frozenset[int]
-    moved: dict[int, int]
 
 
 def full_reach(connection: sqlite3.Connection, ground: Ground) -> Reach:
     """The whole subject set (REPL-31..35). Cost: the contacts in scope."""
     depths = dict(ground.own_keys)
-    moved: dict[int, int] = {}
     contacts: set[int] = set()
     primary: dict[int, int] = {}
     args = {"facilities": ground.facilities, "limit": ground.scope.contact_depth}
-    for n, shortcode, primary_contact, depth, at in connection.execute(SCOPE, args):
+    for n, shortcode, primary_contact, depth in connection.execute(SCOPE, args):
         contacts.add(n)
         for subject in (n, shortcode):
             if subject is not None:
                 depths[subject] = min(depth, depths.get(subject, depth))
-                moved[subject] = max(at, moved.get(subject, at))
         if primary_contact is not None:
             primary[primary_contact] = min(depth, primary.get(primary_contact, depth))
     if ground.scope.primary_contacts and primary:
@@ -164,7 +161,7 @@ def full_reach(connection: sqlite3.Connection, ground: Ground) -> Reach:
             for subject in (n, shortcode):
                 if subject is not None:
                     depths[subject] = min(primary[n], depths.get(subject, primary[n]))
-    return Reach(depths, frozenset(contacts), moved)
+    return Reach(depths, frozenset(contacts))
 
 
 def allowed(connection: sqlite3.Connection, scope: Scope, *, deletions: bool = False) -> list[Row]:

@@ -33,7 +33,7 @@ CREATE TABLE node (
   submitter INTEGER,
   change INTEGER
 );
-CREATE INDEX node_by_subject ON node (subject) WHERE subject IS NOT NULL;
+CREATE INDEX node_by_subject ON node (subject, change) WHERE subject IS NOT NULL;
 CREATE INDEX node_by_change ON node (change) WHERE change IS NOT NULL;
 CREATE TABLE signoff (doc INTEGER, key INTEGER, PRIMARY KEY (doc, key)) WITHOUT ROWID;
 CREATE INDEX signoff_by_key ON signoff (key);

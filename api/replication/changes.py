@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from api.access.feed import Found, Place
 from api.access.index import AccessIndex
 from api.access.queries import Row
 from api.access.rules import Facts, Scope, facts_of
@@ -235,25 +236,31 @@ class Feed:
         """Add what changed since `last_seq`, up to the limit."""
         state = await self.access.state()
         position = position_of(self.last_seq, state)
-        since = position.local_change(state)
-        if since is None:
-            if not await self.read_from_storage(scope, position.couch_seq):
-                return
-            since = position_of(self.last_seq, state).local_change(state) or 0
-        while len(self.rows) < self.params.limit:
+        place = position.local(state)
+        if place is None:
+            place = await self.read_from_storage(scope, position.couch_seq)
+        while place is not None:
             room = self.params.limit - len(self.rows)
-            found = await self.access.changes(scope, since, room, deletions=self.params.deletions)
-            place = await self.access.position_before(since)
-            for change, row in found.rows:
-                self.add(str(Position(change, state.epoch, place)), row)
-            since = found.upto
-            if not found.rows or self.params.doc_ids is None:
+            found = await self.access.changes(scope, place, room, deletions=self.params.deletions)
+            await self.add_found(found, place, state.epoch)
+            if len(self.rows) >= self.params.limit or found.place.whole == found.place.change:
                 break
-        place = await self.access.position_before(since)
-        self.last_seq = str(Position(since, state.epoch, place))
+            place = found.place
 
-    async def read_from_storage(self, scope: Scope, couch_seq: str) -> bool:
-        """Go from a sequence of CouchDB's to one of this index; False when the limit was reached on the way.
+    async def add_found(self, found: Found, since: Place, epoch: str) -> None:
+        """Rows with their sequences: continuing from the last one, or from `last_seq`, is continuing from the end."""
+        couch_seq = await self.access.position_before(since.change)
+        for change, row in found.rows:
+            self.add(str(Position(replace(found.on_the_way, change=change), epoch, couch_seq)), row)
+        complete = found.place.whole == found.place.change
+        if complete and found.rows:
+            change, row = found.rows[-1]
+            self.add(str(Position(Place.at(change), epoch, couch_seq)), row)
+        couch_seq = await self.access.position_before(found.place.change)
+        self.last_seq = str(Position(found.place, epoch, couch_seq))
+
+    async def read_from_storage(self, scope: Scope, couch_seq: str) -> Place | None:
+        """Go from a sequence of CouchDB's to a place in this index; None when the limit was reached on the way.
 
         What CouchDB says has changed is judged by the index. Afterwards everything that the index knew when this began
         has been passed, so the client continues from there. A sequence that CouchDB refuses begins at 0.
@@ -263,20 +270,18 @@ class Feed:
             try:
                 page = await self.request.config_dict[DB].changes(couch_seq, limit=STORAGE_PAGE)
             except (InvalidInput, NotFound):
-                self.last_seq = str(Position(0, state.epoch, "0"))
-                return True
+                return Place.at(0)
             results = page["results"]
-            ids = [row["id"] for row in results]
-            for row in await self.access.named_changes(scope, ids, state.change):
+            for row in await self.access.named_changes(scope, [row["id"] for row in results], state.change):
                 if self.params.deletions or not row.deleted:
-                    self.add(str(Position(0, "0" * 12, couch_seq)), row)
+                    self.add(str(Position.in_storage(couch_seq)), row)
             couch_seq = str(page["last_seq"])
-            if len(results) < STORAGE_PAGE:
-                self.last_seq = str(Position(state.change, state.epoch, state.couch_seq))
-                return True
+            complete = len(results) < STORAGE_PAGE
+            self.last_seq = str(Position.at_end(state) if complete else Position.in_storage(couch_seq))
             if len(self.rows) >= self.params.limit:
-                self.last_seq = str(Position(0, "0" * 12, couch_seq))
-                return False
+                return None
+            if complete:
+                return Place.at(state.change)
 
     def add(self, seq: str, row: Row) -> None:
         """One row per document, at its latest place (REPL-66)."""

@@ -62,7 +62,7 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
     rows = await access.allowed(user_scope(request, user))
     listed = len(rows) - sum(row.is_task for row in rows)
     head = {
-        "last_seq": str(Position(state.change, state.epoch, state.couch_seq)),
+        "last_seq": str(Position.at_end(state)),
         "warn_docs": listed,
         "warn": listed >= LIMIT,
         "limit": LIMIT,

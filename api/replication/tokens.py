@@ -5,32 +5,50 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from api.access.feed import Place
 from api.access.schema import State
 
-TOKEN = re.compile(r"(\d{1,15})-([0-9a-f]{12})\.(.*)", re.ASCII | re.DOTALL)
+NUMBER = r"\d{1,15}"
+TOKEN = re.compile(rf"({NUMBER})-([0-9a-f]{{12}})(?:-({NUMBER})-({NUMBER}))?\.(.*)", re.ASCII | re.DOTALL)
 LONGEST = 8192
+NO_EPOCH = "0" * 12
 
 
 @dataclass(frozen=True)
 class Position:
     """Where a client's last answer ended.
 
-    `change` counts in the index of that `epoch`; on another machine, or after a rebuild, CouchDB's own sequence at or
+    `place` counts in the index of that `epoch`; on another machine, or after a rebuild, CouchDB's own sequence at or
     before that place is what can be continued from. It names no document and grants nothing.
     """
 
-    change: int
+    place: Place
     epoch: str
     couch_seq: str
 
-    def __str__(self) -> str:
-        return f"{self.change}-{self.epoch}.{self.couch_seq}"
+    @classmethod
+    def start(cls) -> Position:
+        return cls(Place.at(0), NO_EPOCH, "0")
 
-    def local_change(self, state: State) -> int | None:
-        """The number to continue from in this index; None when only CouchDB can tell."""
-        if self.epoch == state.epoch and self.change <= state.change:
-            return self.change
-        return 0 if self.couch_seq == "0" else None
+    @classmethod
+    def in_storage(cls, couch_seq: str) -> Position:
+        """A position that only CouchDB knows."""
+        return cls(Place.at(0), NO_EPOCH, couch_seq)
+
+    @classmethod
+    def at_end(cls, state: State) -> Position:
+        return cls(Place.at(state.change), state.epoch, state.couch_seq)
+
+    def __str__(self) -> str:
+        place = self.place
+        partly = "" if place.whole == place.change else f"-{place.whole}-{place.seen}"
+        return f"{place.change}-{self.epoch}{partly}.{self.couch_seq}"
+
+    def local(self, state: State) -> Place | None:
+        """The place to continue from in this index; None when only CouchDB can tell."""
+        if self.epoch == state.epoch and self.place.change <= state.change:
+            return self.place
+        return Place.at(0) if self.couch_seq == "0" else None
 
 
 def position_of(since: str, state: State) -> Position:
@@ -39,8 +57,10 @@ def position_of(since: str, state: State) -> Position:
     What is none of these begins at 0: everything is sent again, nothing is lost.
     """
     if since == "now":
-        return Position(state.change, state.epoch, state.couch_seq)
+        return Position.at_end(state)
     found = TOKEN.fullmatch(since)
-    if found:
-        return Position(int(found[1]), found[2], found[3] or "0")
-    return Position(0, "", since if 0 < len(since) <= LONGEST else "0")
+    if found is None:
+        return Position.in_storage(since) if 0 < len(since) <= LONGEST else Position.start()
+    change = int(found[1])
+    whole, seen = (int(found[3]), int(found[4])) if found[3] else (change, change)
+    return Position(Place(change, min(whole, change), seen), found[2], found[5] or "0")

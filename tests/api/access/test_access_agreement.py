@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.access import feed, queries, schema
+from api.access.feed import Place
 from api.access.rules import Facts, Scope, facts_of, names_of, scope_of, visible
 from api.access.writer import Entry, IndexWriter
 from tests.api.access.naive_access import visible_ids
@@ -177,19 +178,20 @@ class World:
                 seen.add(doc_id)
         return seen
 
-    def fed(self, scope: Scope, limit: int, known: dict[str, str], since: int = 0) -> int:
+    def fed(self, scope: Scope, limit: int, known: dict[str, str], place: Place, most_pages: int = 1000) -> Place:
         """Follow the changes page by page, as a client does, into its copy of ids and revs."""
-        while True:
-            found = feed.changes(self.writer.connection, scope, since, limit, deletions=True)
+        for _ in range(most_pages):
+            found = feed.changes(self.writer.connection, scope, place, limit, deletions=True)
             for _, row in found.rows:
                 if row.deleted:
                     known.pop(row.id, None)
                 else:
                     known[row.id] = row.rev
-            assert found.upto >= since
-            if found.upto == since or not found.rows:
-                return found.upto
-            since = found.upto
+            assert found.place.change >= place.change
+            place = found.place
+            if place.whole == place.change:
+                break
+        return place
 
 
 def scope_for(user: Body, limits: list[Body]) -> Scope:
@@ -202,7 +204,7 @@ def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, li
     scope = scope_for(user, limits)
     world = World()
     known: dict[str, str] = {}
-    position = 0
+    place = Place.at(0)
     for batch in history:
         world.apply(batch)
         expected = visible_ids(world.last_live, user, {"replication_depth": limits})
@@ -213,11 +215,11 @@ def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, li
         assert [row.id for row in queries.listing(world.writer.connection, scope)] == sorted(live)
         assert world.singly(scope) == expected  # REPL-43..48
 
-        position = world.fed(scope, limit, known, position)
+        place = world.fed(scope, limit, known, place)
         current = {doc_id: f"{world.generation[doc_id]}-x" for doc_id in live}
         check_nothing_lost(world, scope, current, known)
         fresh: dict[str, str] = {}
-        world.fed(scope, limit, fresh)
+        world.fed(scope, limit, fresh, Place.at(0))
         assert fresh == current
     world.writer.close()
 
@@ -275,14 +277,33 @@ def test_listing_and_scanning_give_the_same_changes(
         world.apply(batch)
     connection = world.writer.connection
     last = schema.read_state(connection).change
-    since = min(since, last)
+    place = Place.at(min(since, last))
     ground = queries.ground_of(connection, scope)
 
-    listed = feed.listed_changes(connection, ground, since, last, 1000, deletions=True)
-    scanned = feed.changes(connection, scope, since, 1000, deletions=True)
+    listed, _ = feed.listed_changes(connection, ground, place, last, limit, deletions=True)
+    scanned, _ = feed.scanned_changes(connection, ground, place, last, limit, deletions=True)
 
-    assert sorted(listed.rows) == sorted(scanned.rows)
-    assert listed.upto == scanned.upto
+    assert sorted(listed) == sorted(scanned)
+    world.writer.close()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(history=histories, user=users, limits=role_limits, limit=st.integers(1, 4), pages=st.integers(0, 3))
+def test_a_client_that_reads_while_documents_change_misses_nothing(
+    history: list[Any], user: Body, limits: list[Body], limit: int, pages: int
+) -> None:
+    scope = scope_for(user, limits)
+    world = World()
+    known: dict[str, str] = {}
+    place = Place.at(0)
+    for batch in history:
+        world.apply(batch)
+        place = world.fed(scope, limit, known, place, most_pages=pages)
+
+    world.fed(scope, limit, known, place)
+
+    expected = visible_ids(world.last_live, user, {"replication_depth": limits}) - world.deleted
+    check_nothing_lost(world, scope, {doc_id: f"{world.generation[doc_id]}-x" for doc_id in expected}, known)
     world.writer.close()
 
 
@@ -312,7 +333,7 @@ def test_every_visible_change_wakes_the_scope(history: list[Any], user: Body, li
         before = world.writer.state.change
         world.apply(batch)
         touched = feed.touched_names(world.writer.connection, before, world.writer.state.change)
-        found = feed.changes(world.writer.connection, scope, before, 1000, deletions=True)
+        found = feed.changes(world.writer.connection, scope, Place.at(before), 1000, deletions=True)
 
         if found.rows:
             assert not touched.isdisjoint({*scope.facilities, *scope.own_keys, *scope.own_ids})
