@@ -26,15 +26,14 @@ _WITH_REVISIONS = DocOptions(revs=True)
 async def write(store: Store, database: Database, user: User, edits: Sequence[Edit]) -> list[Outcome]:
     """Check and store edits, all in one transaction; one outcome per edit, in order. Refusals are never raised."""
     refusals: dict[int, StoreError] = {}
-    if any(edit.is_design for edit in edits):
-        for index, edit in enumerate(edits):
-            if edit.is_design:
-                try:
-                    require_db_admin(user, database.security)
-                    if not edit.deleted:
-                        await check_design_doc(orjson.loads(edit.body), store.javascript.engine(edit.body))
-                except StoreError as error:
-                    refusals[index] = error
+    for index, edit in enumerate(edits):
+        if edit.is_design or (edit.is_local and database.name == "_users"):
+            try:
+                require_db_admin(user, database.security)
+                if edit.is_design and not edit.deleted:
+                    await check_design_doc(orjson.loads(edit.body), store.javascript.engine(edit.body))
+            except StoreError as error:
+                refusals[index] = error
     ordinary = [index for index, edit in enumerate(edits) if not edit.is_design and not edit.is_local]
     if database.name == "_users" and ordinary:
         await _admit_users(store, database, user, edits, ordinary, refusals)
@@ -68,7 +67,7 @@ async def _admit_users(
                 loop = asyncio.get_running_loop()
                 iterations = store.config.pbkdf2_iterations
                 doc.pop("password_sha", None)
-                doc |= await loop.run_in_executor(store.executor, hash_password, password, iterations)
+                doc |= await loop.run_in_executor(store.password_executor, hash_password, password, iterations)
             found = reads.plain_winner(database.conn, edit.id)
             old = orjson.loads(found[1]) if found else None
             check_user_doc({**doc, "_id": edit.id, "_deleted": edit.deleted}, old, user)

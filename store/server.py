@@ -16,7 +16,7 @@ from store.database import Database
 from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized
 from store.http import attachments, bulk, changes, databases, documents, find, listing, replicate, root, views
 from store.http.call import Call, answer
-from store.permissions import NOBODY, User, require_db_member
+from store.permissions import NOBODY, User, require_db_admin, require_db_member
 from store.registry import SYSTEM_DATABASES
 from store.service import Store
 
@@ -242,6 +242,8 @@ async def _dispatch_database(call: Call, database: Database, rest: list[str]) ->
     if first == "_local" and len(rest) > 1:
         if len(rest) > 2:
             raise BadRequest("_local documents do not accept attachments.")
+        if database.name == "_users":
+            require_db_admin(call.user, database.security)
         return await _choose(LOCAL, call.method)(call, database, f"_local/{rest[1]}")
     if not first or first.startswith("_"):
         call.rest = rest[1:]

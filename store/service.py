@@ -22,6 +22,7 @@ from store.user_docs import PREFIX
 log = logging.getLogger(__name__)
 
 _READING_THREADS = 4
+_PASSWORD_THREADS = 2  # of their own: a morning of logins must not hold up the reads
 
 
 class Store:
@@ -31,6 +32,7 @@ class Store:
         config.data.mkdir(parents=True, exist_ok=True)
         self.config = config
         self.executor = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="read")
+        self.password_executor = ThreadPoolExecutor(_PASSWORD_THREADS, thread_name_prefix="password")
         self.stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.javascript = JavaScriptPool(config.javascript_engines)
@@ -39,7 +41,7 @@ class Store:
         secret = load_secret(config.data / "cookie-secret")
         self.uuid = hashlib.sha256(b"uuid " + secret).hexdigest()[:32]
         self.accounts = Accounts(
-            config.admins, self._user_doc, secret, config.cookie_timeout_s, self.executor, config.now
+            config.admins, self._user_doc, secret, config.cookie_timeout_s, self.password_executor, config.now
         )
 
     async def open(self) -> None:
@@ -72,6 +74,7 @@ class Store:
         await self.databases.close()
         self.javascript.close()
         self.executor.shutdown()
+        self.password_executor.shutdown()
 
     async def _user_doc(self, name: str) -> dict[str, Any] | None:
         if "_users" not in self.databases:

@@ -78,7 +78,8 @@ async def put_attachment(call: Call, database: Database, doc_id: str, name: str)
     check_attachment_name(name)
     limit = call.store.config.max_attachment_bytes
     incoming = Incoming(content_type=call.request.headers.get("Content-Type", "application/octet-stream"))
-    fill(incoming, await call.body(limit), limit)
+    data = await call.body(limit)
+    await call.in_thread(lambda: fill(incoming, data, limit))
     return await _change(call, database, doc_id, name, incoming)
 
 

@@ -15,11 +15,9 @@ from store.documents import Edit, load_object, parse_edit
 from store.edits import Outcome
 from store.errors import BadRequest, StoreError
 from store.http.call import Call, answer
-from store.http.documents import doc_options
+from store.http.documents import PARSE_IN_THREAD_BYTES, doc_options
 from store.permissions import require_db_admin
 from store.revtree import parse_rev
-
-_PARSE_IN_THREAD_BYTES = 256 * 1024
 
 
 async def bulk_docs(call: Call, database: Database) -> web.Response:
@@ -29,7 +27,7 @@ async def bulk_docs(call: Call, database: Database) -> web.Response:
     """
     call.require_json()
     raw = await call.body()
-    if len(raw) > _PARSE_IN_THREAD_BYTES:
+    if len(raw) > PARSE_IN_THREAD_BYTES:
         edits, new_edits = await call.in_thread(lambda: _read_edits(raw))
     else:
         edits, new_edits = _read_edits(raw)
@@ -76,8 +74,7 @@ async def bulk_get(call: Call, database: Database) -> web.Response:
     if not isinstance(docs, list):
         raise BadRequest("Missing JSON list of 'docs'.")
     options = doc_options(call)
-    if database.name == "_users":
-        require_db_admin(call.user, database.security)
+    _require_readable(call, database)
 
     def work(conn: Connection) -> bytes:
         ids = [doc["id"] for doc in docs if isinstance(doc, dict) and isinstance(doc.get("id"), str)]
@@ -122,6 +119,7 @@ def _error_member(doc_id: Any, rev: Any, slug: str, reason: str) -> bytes:
 
 async def revs_diff(call: Call, database: Database) -> web.Response:
     """POST /{db}/_revs_diff with {id: [revs]}: which of them are not here, and what they may have grown from."""
+    _require_readable(call, database)
     asked = _asked_revs(await call.json_body())
     found = await database.read(lambda conn: _missing(conn, asked))
     shown = {
@@ -133,9 +131,15 @@ async def revs_diff(call: Call, database: Database) -> web.Response:
 
 async def missing_revs(call: Call, database: Database) -> web.Response:
     """POST /{db}/_missing_revs with {id: [revs]}: which of them are not here."""
+    _require_readable(call, database)
     asked = _asked_revs(await call.json_body())
     found = await database.read(lambda conn: _missing(conn, asked))
     return answer({"missing_revs": {doc_id: absent for doc_id, (absent, _) in found.items()}})
+
+
+def _require_readable(call: Call, database: Database) -> None:
+    if database.name == "_users":  # whose documents are each user's own secret
+        require_db_admin(call.user, database.security)
 
 
 def _asked_revs(body: dict[str, Any]) -> dict[str, Sequence[str]]:

@@ -20,6 +20,7 @@ from store.reads import PLAIN, DocOptions, Revision, Row
 from store.revtree import parse_rev
 from store.user_docs import require_readable
 
+PARSE_IN_THREAD_BYTES = 256 * 1024  # larger bodies would hold up the event loop
 _OPTION_NAMES = frozenset(
     {"rev", "revs", "revs_info", "open_revs", "conflicts", "deleted_conflicts", "meta", "local_seq", "attachments",
      "atts_since", "att_encoding_info", "latest"}
@@ -191,19 +192,26 @@ async def _read_edit(call: Call, doc_id: str, *, new_edits: bool) -> Edit:
         return await call.in_thread(
             lambda: multipart.parse_related(body, boundary, doc_id, new_edits=new_edits, limit_bytes=limit)
         )
-    raw = await call.body()
-    edit = parse_edit(load_object(raw, "Document"), doc_id=doc_id, new_edits=new_edits)
+    edit = await _parse(call, doc_id, new_edits=new_edits)
     for name, item in edit.attachments.items():
         if item.follows:
             raise BadRequest(f"Attachment {name} follows, but the body is not multipart/related")
     return edit
 
 
+async def _parse(call: Call, doc_id: str | None, *, new_edits: bool) -> Edit:
+    raw = await call.body()
+
+    def parse() -> Edit:
+        return parse_edit(load_object(raw, "Document"), doc_id=doc_id, new_edits=new_edits)
+
+    return await call.in_thread(parse) if len(raw) > PARSE_IN_THREAD_BYTES else parse()
+
+
 async def post_document(call: Call, database: Database) -> web.Response:
     """POST /{db}: write a document whose id is in it, or made here."""
     call.require_json()
-    doc = load_object(await call.body(), "Document")
-    edit = parse_edit(doc, new_edits=call.flag("new_edits", True))
+    edit = await _parse(call, None, new_edits=call.flag("new_edits", True))
     return written(call, database, await write_one(call, database, edit))
 
 

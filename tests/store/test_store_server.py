@@ -212,6 +212,11 @@ async def test_user_reads_and_changes_only_the_own_document(store: Client) -> No
     assert (await store.get("/_users/org.couchdb.user:babu", user=asha)).status == 404
     assert (await store.get("/_users/_all_docs", user=asha)).status == 403
     assert (await store.get("/_users/_changes", user=asha)).status == 403
+    assert (await store.post("/_users/_revs_diff", {"a": ["1-x"]}, user=asha)).status == 403
+    assert (await store.post("/_users/_bulk_get", {"docs": [{"id": "a"}]}, user=asha)).status == 403
+    assert (await store.put("/_users/_local/x", {}, user=asha)).status == 403
+    bulk = await store.post("/_users/_bulk_docs", {"docs": [{"_id": "_local/x"}, {"_id": "_design/x"}]}, user=asha)
+    assert [row["error"] for row in bulk.body] == ["forbidden", "forbidden"]
     assert (await store.put(own, {**doc, "roles": ["nurse"]}, user=asha)).body["reason"] == "Only _admin may edit roles"
     assert (await store.put(own, {**doc, "nick": "a"}, user=asha)).status == 201
     other = {"name": "new", "roles": [], "type": "user", "password": "x"}
