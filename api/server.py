@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from aiohttp import web
 
@@ -30,12 +29,3 @@ async def serve(config: Config, stop: asyncio.Event, *, reuse_port: bool = True)
         await stop.wait()
     finally:
         await runner.cleanup()
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The quickest event loop installed, for `asyncio.Runner`; None means the standard one."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
