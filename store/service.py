@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import logging
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import orjson
 
@@ -30,6 +32,7 @@ class Store:
 
     def __init__(self, config: StoreConfig) -> None:
         config.data.mkdir(parents=True, exist_ok=True)
+        self._folder_lock = _lock(config.data)
         self.config = config
         self.executor = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="read")
         self.password_executor = ThreadPoolExecutor(_PASSWORD_THREADS, thread_name_prefix="password")
@@ -75,6 +78,7 @@ class Store:
         self.javascript.close()
         self.executor.shutdown()
         self.password_executor.shutdown()
+        self._folder_lock.close()
 
     async def _user_doc(self, name: str) -> dict[str, Any] | None:
         if "_users" not in self.databases:
@@ -85,3 +89,14 @@ class Store:
             return None
         doc: dict[str, Any] = orjson.loads(found[1])
         return doc
+
+
+def _lock(folder: Path) -> TextIO:
+    """Hold a data folder for this process, until the file is closed or the process ends in any way."""
+    held = (folder / "lock").open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise OSError(f"The data folder {folder} is in use by another store.") from None
+    return held

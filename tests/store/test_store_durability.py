@@ -14,6 +14,12 @@ import pytest
 from aiohttp import ClientError, ClientSession, TCPConnector
 
 from store import schema
+from store.documents import Edit
+from store.edits import apply_edits
+from store.errors import StoreError
+from store.server import StoreConfig, serve
+from store.service import Store
+from store.writer import Writer
 from tests.store.store_client import ADMIN, Client
 
 PROGRAM = """
@@ -98,8 +104,6 @@ async def test_no_acknowledged_document_is_lost_by_sigkill(tmp_path: Path) -> No
 
 
 async def test_stop_ends_held_feeds_and_leaves_no_log(tmp_path: Path) -> None:
-    from store.server import StoreConfig, serve
-
     port, stop = free_port(), asyncio.Event()
     serving = asyncio.create_task(serve(StoreConfig(data=tmp_path, port=port, admins=dict([ADMIN])), stop))
     async with ClientSession() as session:
@@ -147,11 +151,6 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_is_an_error_and_nothing_is_half_written(tmp_path: Path) -> None:
-    from store.documents import Edit
-    from store.edits import apply_edits
-    from store.errors import StoreError
-    from store.writer import Writer
-
     path = tmp_path / "db.sqlite"
     schema.create(path)
     writer = Writer(path, lambda committed: None)
@@ -168,3 +167,12 @@ async def test_a_full_disk_is_an_error_and_nothing_is_half_written(tmp_path: Pat
     assert conn.execute("SELECT id FROM docs").fetchall() == [("small",)]
     assert conn.execute("SELECT update_seq, doc_count FROM info").fetchone() == (1, 1)
     conn.close()
+
+
+async def test_two_stores_cannot_share_a_data_folder(tmp_path: Path) -> None:
+    first = Store(StoreConfig(data=tmp_path))
+    with pytest.raises(OSError, match="in use by another store"):
+        Store(StoreConfig(data=tmp_path))
+    await first.close()
+
+    await Store(StoreConfig(data=tmp_path)).close()

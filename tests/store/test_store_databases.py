@@ -1,0 +1,180 @@
+"""Databases, who may do what with them, validate functions and views over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from store.server import StoreConfig, create_app
+from tests.store.store_client import ADMIN, Client
+
+
+async def test_database_is_made_described_and_removed(store: Client) -> None:
+    assert (await store.put("/a-b/c")).status == 404
+    assert (await store.put("/a-b%2Fc+(1)$_")).status == 201
+    assert "a-b/c+(1)$_" in (await store.get("/_all_dbs")).body
+    assert (await store.put("/a-b%2Fc+(1)$_")).body["error"] == "file_exists"
+    info = (await store.get("/a-b%2Fc+(1)$_")).body
+    assert (info["db_name"], info["doc_count"], info["doc_del_count"]) == ("a-b/c+(1)$_", 0, 0)
+    assert (await store.ask("HEAD", "/a-b%2Fc+(1)$_")).status == 200
+
+    assert (await store.delete("/a-b%2Fc+(1)$_")).body == {"ok": True}
+
+    assert (await store.get("/a-b%2Fc+(1)$_")).status == 404
+    assert (await store.delete("/a-b%2Fc+(1)$_")).status == 404
+
+
+@pytest.mark.parametrize("name", ["A", "1a", "a.b", "%C3%A9", "a%20b", "..%2F..%2Fetc", "a" * 300])
+async def test_wrong_database_name_is_refused(store: Client, name: str) -> None:
+    assert (await store.put(f"/{name}")).status == 400
+
+
+async def test_deleted_database_comes_back_empty(store: Client, db: str) -> None:
+    await store.put(f"{db}/a", {})
+    await store.delete(db)
+    await store.put(db)
+
+    assert (await store.get(f"{db}/a")).status == 404
+
+
+async def test_dbs_info_describes_those_asked_for(store: Client, db: str) -> None:
+    answer = await store.post("/_dbs_info", {"keys": ["db", "nope"]})
+
+    assert answer.body[0]["info"]["db_name"] == "db"
+    assert answer.body[1] == {"key": "nope", "error": "not_found"}
+
+
+async def test_new_database_is_for_admins_alone(store: Client) -> None:
+    asha = await store.make_user("asha", "pass-1")
+    await store.put("/closed")
+
+    assert (await store.get("/closed")).status == 200
+    answer = await store.get("/closed", user=asha)
+    assert (answer.status, answer.body["reason"]) == (403, "You are not allowed to access this db.")
+
+
+async def test_security_names_members_and_admins(store: Client, db: str) -> None:
+    asha = await store.make_user("asha", "pass-1", "chw")
+    babu = await store.make_user("babu", "pass-2")
+    security = {"members": {"roles": ["chw"]}, "admins": {"names": ["babu"]}}
+    assert (await store.put(f"{db}/_security", security)).status == 200
+
+    assert (await store.get(f"{db}/_security")).body == security
+    assert (await store.put(f"{db}/x", {}, user=asha)).status == 201
+    assert (await store.put(f"{db}/_design/d", {}, user=asha)).status == 403
+    assert (await store.put(f"{db}/_design/d", {}, user=babu)).status == 201
+    assert (await store.put(f"{db}/_security", {}, user=asha)).status == 403
+    assert (await store.delete(db, user=babu)).status == 401
+
+
+@pytest.mark.parametrize("security", [[], {"admins": []}, {"members": {"names": "x"}}, {"members": {"roles": [1]}}])
+async def test_wrong_security_is_refused(store: Client, db: str, security: Any) -> None:
+    assert (await store.put(f"{db}/_security", security)).status == 400
+
+
+async def test_more_databases_than_may_be_open(tmp_path: Path) -> None:
+    config = StoreConfig(data=tmp_path, admins=dict([ADMIN]), most_open_databases=3)
+    server = TestServer(create_app(config))
+    await server.start_server()
+    async with ClientSession() as session:
+        store = Client(session, str(server.make_url("/")).rstrip("/"))
+        for n in range(10):
+            await store.put(f"/db{n}")
+            await store.put(f"/db{n}/doc", {"n": n})
+
+        found = [(await store.get(f"/db{n}/doc")).body["n"] for n in range(10)]
+    await server.close()
+
+    assert found == list(range(10))
+    assert not list((tmp_path / "databases").glob("*-wal"))
+
+
+async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    config = StoreConfig(data=tmp_path, admins=dict([ADMIN]))
+    seqs = []
+    for run in range(2):
+        server = TestServer(create_app(config))
+        await server.start_server()
+        async with ClientSession() as session:
+            store = Client(session, str(server.make_url("/")).rstrip("/"))
+            await store.put("/db")
+            await store.put(f"/db/doc{run}", {})
+            seqs.append((await store.get("/db")).body["update_seq"])
+            found = await store.get("/db/doc0")
+        await server.close()
+
+    assert found.status == 200
+    assert [seq.split("-")[0] for seq in seqs] == ["1", "2"]
+
+
+# -- validate_doc_update
+
+
+VALIDATE = """function (newDoc, oldDoc, userCtx, secObj) {
+  if (newDoc.kind === 'bad') { throw({ forbidden: 'no ' + newDoc._id }); }
+  if (newDoc.kind === 'login') { throw({ unauthorized: 'log in' }); }
+  if (oldDoc && oldDoc.owner !== userCtx.name) { throw({ forbidden: 'owner is ' + oldDoc.owner }); }
+}"""
+
+
+async def test_validate_function_refuses_one_document_of_many(store: Client, db: str) -> None:
+    await store.put(f"{db}/_design/v", {"validate_doc_update": VALIDATE})
+
+    answer = await store.post(f"{db}/_bulk_docs", {"docs": [{"_id": "a"}, {"_id": "b", "kind": "bad"}, {"_id": "c"}]})
+
+    assert answer.body[1] == {"id": "b", "error": "forbidden", "reason": "no b"}
+    assert [row.get("ok") for row in answer.body] == [True, None, True]
+    assert (await store.put(f"{db}/d", {"kind": "bad"})).status == 403
+    assert (await store.put(f"{db}/d", {"kind": "login"})).status == 401
+    assert (await store.put(f"{db}/_local/d", {"kind": "bad"})).status == 201
+
+
+async def test_validate_function_sees_the_stored_document_and_the_user(store: Client, db: str) -> None:
+    asha = await store.make_user("asha", "pass-1")
+    babu = await store.make_user("babu", "pass-2")
+    await store.put(f"{db}/_design/v", {"validate_doc_update": VALIDATE})
+    rev = (await store.put(f"{db}/a", {"owner": "asha"}, user=asha)).body["rev"]
+
+    refused = await store.put(f"{db}/a", {"_rev": rev, "owner": "babu"}, user=babu)
+    deleted = await store.delete(f"{db}/a", rev=rev, user=babu)
+    allowed = await store.put(f"{db}/a", {"_rev": rev, "owner": "asha", "x": 1}, user=asha)
+
+    assert (refused.status, refused.body["reason"]) == (403, "owner is asha")
+    assert (deleted.status, allowed.status) == (403, 201)
+
+
+async def test_changed_validate_function_counts_at_once(store: Client, db: str) -> None:
+    rev = (await store.put(f"{db}/_design/v", {"validate_doc_update": VALIDATE})).body["rev"]
+    assert (await store.put(f"{db}/a", {"kind": "bad"})).status == 403
+
+    await store.put(f"{db}/_design/v", {"_rev": rev})
+
+    assert (await store.put(f"{db}/a", {"kind": "bad"})).status == 201
+
+
+# -- views
+
+
+async def test_view_over_http_follows_writes(store: Client, db: str) -> None:
+    views = {"by": {"map": "function (doc) { emit(doc.n, null); }", "reduce": "_count"}}
+    await store.put(f"{db}/_design/v", {"views": views})
+    await store.post(f"{db}/_bulk_docs", {"docs": [{"_id": f"d{n}", "n": n} for n in range(20)]})
+    path = f"{db}/_design/v/_view/by"
+
+    rows = await store.get(path, reduce=False, startkey=5, endkey=7, include_docs=True)
+    await store.put(f"{db}/late", {"n": 6})
+
+    assert [row["doc"]["n"] for row in rows.body["rows"]] == [5, 6, 7]
+    assert (await store.get(path, key=6)).body["rows"] == [{"key": None, "value": 2}]
+    assert [row["id"] for row in (await store.post(path, {"keys": [3, 1]}, reduce=False)).body["rows"]] == ["d3", "d1"]
+    several = await store.post(f"{path}/queries", {"queries": [{"key": 1}, {"reduce": False, "limit": 2}]})
+    assert [len(result["rows"]) for result in several.body["results"]] == [1, 2]
+    assert (await store.get(f"{db}/_design/v/_info")).body["name"] == "v"
+    assert (await store.get(f"{db}/_design/v/_view/none")).status == 404
+    assert (await store.get(f"{db}/_design/none/_view/by")).status == 404
+    assert (await store.get(path, limit="x")).status == 400
+    assert (await store.post(f"{db}/_view_cleanup", {})).status == 202
