@@ -95,7 +95,7 @@ def shortcode(doc: dict[str, Any]) -> str | None:
 
 
 def depth_rows(doc: dict[str, Any]) -> list[tuple[str, int]]:
-    if doc.get("type") not in CONTACTS:
+    if doc.get("type") not in CONTACTS or doc["_id"] in EVERYONES:
         return []
     return [(ancestor, depth) for depth, ancestor in enumerate(links(doc)) if ancestor is not None]
 

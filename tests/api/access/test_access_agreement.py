@@ -198,7 +198,7 @@ def scope_for(user: Body, limits: list[Body]) -> Scope:
     return scope_of(user["name"], user["roles"], user["facilities"], user["contact_id"], limits, user["unassigned"])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(history=histories, user=users, limits=role_limits, limit=st.integers(1, 5))
 def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, limits: list[Body], limit: int) -> None:
     scope = scope_for(user, limits)
@@ -287,24 +287,77 @@ def test_listing_and_scanning_give_the_same_changes(
     world.writer.close()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(history=histories, user=users, limits=role_limits, limit=st.integers(1, 4), pages=st.integers(0, 3))
-def test_a_client_that_reads_while_documents_change_misses_nothing(
-    history: list[Any], user: Body, limits: list[Body], limit: int, pages: int
-) -> None:
-    scope = scope_for(user, limits)
+HOME = {"name": "asha", "roles": ["chw"], "facilities": ["place-0"], "contact_id": None, "unassigned": False}
+moves = st.one_of(
+    st.builds(
+        lambda who, inside, name, code: (
+            who,
+            {"type": "person", "name": name, "parent": {"_id": "place-0" if inside else "else"}, "patient_id": code},
+        ),
+        st.sampled_from(PEOPLE[:2]),
+        st.booleans(),
+        st.integers(0, 1),
+        st.sampled_from([None, "10001"]),
+    ),
+    st.builds(
+        lambda number, who: (f"doc-{number}", {"type": "data_record", "form": "visit", "patient_id": who}),
+        st.integers(0, 3),
+        st.sampled_from([*PEOPLE[:2], "10001", "place-0"]),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    steps=st.lists(st.tuples(st.lists(moves, min_size=1, max_size=4), st.integers(0, 2)), min_size=3, max_size=7),
+    limit=st.integers(1, 2),
+)
+def test_a_client_that_reads_while_contacts_move_misses_nothing(steps: list[Any], limit: int) -> None:
+    # REPL-72, and what design.md promises: a contact entering the scope brings its documents
+    scope = scope_for(HOME, [])
     world = World()
     known: dict[str, str] = {}
     place = Place.at(0)
-    for batch in history:
+    for batch, pages in steps:
         world.apply(batch)
         place = world.fed(scope, limit, known, place, most_pages=pages)
 
     world.fed(scope, limit, known, place)
 
-    expected = visible_ids(world.last_live, user, {"replication_depth": limits}) - world.deleted
+    expected = visible_ids(world.last_live, HOME, {"replication_depth": []}) - world.deleted
     check_nothing_lost(world, scope, {doc_id: f"{world.generation[doc_id]}-x" for doc_id in expected}, known)
     world.writer.close()
+
+
+def test_a_contact_edited_after_it_moved_still_brings_its_documents() -> None:
+    scope = scope_for(HOME, [])
+    world = World()
+    inside = {"type": "person", "parent": {"_id": "place-0"}}
+    report = {"type": "data_record", "form": "visit", "patient_id": "person-0"}
+    known: dict[str, str] = {}
+    world.apply([("doc-0", report)])
+    place = world.fed(scope, 1, known, Place.at(0))
+    for doc_id, body in (("person-0", inside), ("person-1", inside), ("person-0", {**inside, "name": "edited"})):
+        world.apply([(doc_id, body)])
+
+    world.fed(scope, 1, known, place)
+
+    assert set(known) == {"person-0", "person-1", "doc-0"}
+
+
+def test_documents_passed_on_an_earlier_page_come_with_a_contact_that_moves_in_between_pages() -> None:
+    scope = scope_for(HOME, [])
+    world = World()
+    inside = {"type": "person", "parent": {"_id": "place-0"}}
+    report = {"type": "data_record", "form": "visit", "patient_id": "person-0"}
+    known: dict[str, str] = {}
+    world.apply([("doc-0", report), ("person-1", inside), ("person-2", inside)])
+    place = world.fed(scope, 1, known, Place.at(0), most_pages=1)
+    world.apply([("person-0", inside)])
+
+    world.fed(scope, 1, known, place)
+
+    assert set(known) == {"person-0", "person-1", "person-2", "doc-0"}
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
