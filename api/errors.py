@@ -116,6 +116,8 @@ def render(request: web.Request, error: DomainError) -> web.Response:
         return json_response({"code": 403, "error": "forbidden", "details": error.message}, status=403)
     if isinstance(error, StorageError):
         return json_response({"error": error.slug, "reason": error.message}, status=error.status)
+    if error.status >= 500 and not request.path.startswith("/api/"):  # clients of CouchDB's protocol read JSON only
+        return json_response({"error": error.slug, "reason": error.message}, status=error.status)
     if error.status >= 500 and not isinstance(error, NotBuilt | Unavailable):
         return server_error(request, error)
     if prefers_json(request):

@@ -17,6 +17,7 @@ from core.translations import BUILT_IN_ENGLISH
 log = logging.getLogger(__name__)
 
 OLDEST_COUCHDB = (3, 0)
+SESSION_LIFETIME_S = 31_536_000
 
 # What a fresh deployment begins with (10 PERM §5.2, 40 MSG-7, SEN-4).
 DEFAULT_SETTINGS: dict[str, Any] = {
@@ -75,6 +76,7 @@ async def prepare(couch: Couch, config: Config) -> None:
         if written:
             log.info("installed in %s: %s", name, ", ".join(written))
     await ensure_translations(main)
+    await ensure_session_lifetime(couch)
 
 
 def database_names(config: Config) -> dict[str, str]:
@@ -111,3 +113,19 @@ async def ensure_translations(db: Database) -> None:
         await db.update("messages-en", refresh)
     except Conflict:
         log.info("messages-en was refreshed by another process at the same time")
+
+
+async def ensure_session_lifetime(couch: Couch) -> None:
+    """Let logins last a year (10 AUTH-34) on a CouchDB whose administrators have not chosen otherwise."""
+    path = "/_node/_local/_config/chttpd_auth/timeout"
+    try:
+        await couch.request("GET", path)
+    except NotFound:
+        try:
+            await couch.request("PUT", path, body=str(SESSION_LIFETIME_S))
+        except DomainError as error:
+            log.debug("the session lifetime stays as it is: %s", error.message)
+        else:
+            log.info("logins last a year now: CouchDB's chttpd_auth/timeout was not set")
+    except DomainError as error:
+        log.debug("the session lifetime cannot be read: %s", error.message)

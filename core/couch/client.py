@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from core.errors import Conflict, NotFound, PreconditionFailed
 
 Doc = dict[str, Any]
 Row = dict[str, Any]
+
+LARGE_BODY_BYTES = 2**20  # aiohttp sends larger ones without blocking the loop when they come as a file
 
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -64,7 +67,8 @@ class Couch:
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> bytes:
         """The answer's body as it came; see `request`."""
-        data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        content = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        data = BytesIO(content) if content and len(content) > LARGE_BODY_BYTES else content
         options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         try:
             async with self.session.request(
