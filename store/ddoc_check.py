@@ -7,7 +7,7 @@ from typing import Any
 
 from store.errors import BadRequest, CompilationError
 from store.javascript import JavaScript
-from store.reducers import BUILT_IN
+from store.reducers import built_in_name
 
 _OBJECTS = ("views", "filters", "lists", "shows", "updates", "options")
 _TEXTS = ("language", "validate_doc_update")
@@ -39,7 +39,7 @@ async def check_design_doc(ddoc: Mapping[str, Any], engine: JavaScript) -> None:
         if not isinstance(reduce, str):
             raise InvalidDesignDoc(f"`reduce` of view `{name}` must be a string")
         if reduce.startswith("_"):
-            if reduce.strip() not in BUILT_IN:
+            if built_in_name(reduce) is None:
                 raise InvalidDesignDoc(f"`{reduce}` is not a supported reduce function.")
         elif reduce.strip():
             await _check_function(engine, "reduce", name, reduce)

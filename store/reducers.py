@@ -86,6 +86,11 @@ class CountDistinct:
         return b"%d" % sum(map(int, partials))
 
 
+def built_in_name(source: str) -> str | None:
+    """The built-in that a reduce function's source begins with: CouchDB ignores what follows it."""
+    return next((name for name in BUILT_IN if source.startswith(name)), None)
+
+
 def built_in(name: str) -> Reducer:
     """The reducer of that name; InvalidValue (a 500, as in CouchDB) when there is none."""
     if name == "_count":

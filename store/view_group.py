@@ -12,8 +12,9 @@ import orjson
 from store.collation import TABLE_DIGEST
 from store.errors import BadRequest, NotFound
 from store.javascript import MapProgram
+from store.reducers import built_in_name
 
-INDEX_FORMAT = 1  # raise it when the layout of an index file changes: every index is then built anew
+INDEX_FORMAT = 2  # raise it when the layout of an index file changes: every index is then built anew
 
 _NOT_STORED = ("_count", "_approx_count_distinct")  # blocks have a count anyway; distinct keys do not add up
 
@@ -61,7 +62,11 @@ def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
     sources = sorted({source for source, _ in functions.values()})
     options = ddoc.get("options")
     options = options if isinstance(options, Mapping) else {}
-    reduces = {name: reduce.strip() for name, (_, reduce) in functions.items() if isinstance(reduce, str) and reduce}
+    reduces = {
+        name: built_in_name(reduce) or reduce.strip()
+        for name, (_, reduce) in functions.items()
+        if isinstance(reduce, str) and reduce
+    }
     content: dict[str, Any] = {
         "format": INDEX_FORMAT,
         "collation": TABLE_DIGEST,

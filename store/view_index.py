@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import orjson
 
 from store.collation import sort_key
+from store.erlang import term_order
 from store.errors import StoreError
 from store.javascript import JavaScript, MapProgram, Row
 from store.source import DocSource, Winner
@@ -36,7 +37,7 @@ _IDLE_READERS = 4
 
 _ROWS = "view INTEGER NOT NULL, sort BLOB NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL, key TEXT, value TEXT"
 
-IndexRow = tuple[int, bytes, str, int, str, str]  # view, sort key, document id, emission, key, value
+IndexRow = tuple[int, bytes, str, int, str, str]  # view, sort key, document id, place among its rows, key, value
 
 
 class Stopped(StoreError):
@@ -259,11 +260,29 @@ def _index_rows(winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]) ->
     rows: list[IndexRow] = []
     for winner, views in zip(winners, mapped, strict=True):
         for view, emitted in enumerate(views):
-            for n, row in enumerate(emitted):
-                try:
-                    sort = sort_key(orjson.loads(row.key))
-                except ValueError as error:  # nested deeper than JSON readers go
-                    log.warning("no row for a key of document %s: %s", winner.id, error)
-                    continue
-                rows.append((view, sort, winner.id, n, row.key.decode(), row.value.decode()))
+            sorts = [_sort_key(row, winner.id) for row in emitted]
+            if len(set(sorts)) < len(sorts):
+                pairs = sorted(zip(sorts, emitted, strict=True), key=_by_value)
+                sorts, emitted = [sort for sort, _ in pairs], [row for _, row in pairs]
+            for n, (sort, row) in enumerate(zip(sorts, emitted, strict=True)):
+                if sort:
+                    rows.append((view, sort, winner.id, n, row.key.decode(), row.value.decode()))
     return rows
+
+
+def _sort_key(row: Row, doc_id: str) -> bytes:
+    """Empty for a key that cannot be one."""
+    try:
+        return sort_key(orjson.loads(row.key))
+    except ValueError as error:  # nested deeper than JSON readers go
+        log.warning("no row for a key of document %s: %s", doc_id, error)
+        return b""
+
+
+def _by_value(pair: tuple[bytes, Row]) -> tuple[bytes, Any]:
+    """Rows of one document with one key come in Erlang's order of their values, not in that of their emission."""
+    sort, row = pair
+    try:
+        return sort, term_order(orjson.loads(row.value))
+    except ValueError:
+        return sort, term_order(None)

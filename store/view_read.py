@@ -30,7 +30,7 @@ def read_rows(connection: sqlite3.Connection, view: View, params: ViewParams, re
     total = count_rows(connection, view.map_index, KeyRange())
     yield Head(total, min(total, _rows_before(connection, view, ranges, params, total) + params.skip))
     skip, left = params.skip, params.limit
-    order = "sort DESC, id DESC, n DESC" if params.descending else "sort, id, n"
+    order = "sort DESC, id DESC, n" if params.descending else "sort, id, n"  # CouchDB never reverses rows of one key
     page: list[tuple[str, str, str]] = []
     for key_range in ranges:
         if left == 0:

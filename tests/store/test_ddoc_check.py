@@ -27,6 +27,7 @@ def engine() -> Iterator[JavaScript]:
         {},
         {"views": {"lib": {"m": "exports.x = ("}, "v": {"map": MAP, "reduce": "_sum"}}},
         {"views": {"v": {"map": "doc => emit(1)", "reduce": "(k, v) => sum(v)"}}, "validate_doc_update": MAP},
+        {"views": {"v": {"map": MAP, "reduce": "_sum\n \r\nandothergarbage"}}},
         {"language": "query", "views": {"v": {"map": {"fields": {}}}}},
     ],
 )

@@ -60,7 +60,7 @@ async def test_ranges_give_couchdbs_rows(
     assert "".join(id_[1] for id_ in await ids(views, letters, **options)) == expected
 
 
-async def test_rows_are_ordered_by_key_then_id_then_emission(views: Views, documents: Documents) -> None:
+async def test_rows_are_ordered_by_key_then_id(views: Views, documents: Documents) -> None:
     for doc_id in ("b", "B", "a", "é"):
         documents.put(doc_id)
     design = ddoc(v="function (doc) { emit(1, 'first'); emit(0, null); emit(1, 'second'); }")
@@ -71,6 +71,25 @@ async def test_rows_are_ordered_by_key_then_id_then_emission(views: Views, docum
         (0, id_, None) for id_ in ("B", "a", "b", "é")
     ]
     assert [(row["id"], row["value"]) for row in rows[4:6]] == [("B", "first"), ("B", "second")]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_rows_of_one_key_and_document_are_in_erlangs_order_of_values(
+    views: Views, documents: Documents, descending: bool
+) -> None:
+    """PouchDB's "Testing multiple emissions (issue #14)"; the order is that of CouchDB 3.5, in both directions."""
+    documents.put("d")
+    design = ddoc(
+        v="""function (doc) {
+          ["b", [1], {b: 0}, null, 10, true, "é", {a: 1, b: 2}, "B", {a: 1}, [0, 1], "", {}, false, [], -1, 2.5]
+            .forEach(function (value) { emit(1, value); });
+        }"""
+    )
+
+    rows = (await query(views, design, descending=descending))["rows"]
+
+    ordered = [-1, 2.5, 10, False, None, True, {}, {"a": 1}, {"a": 1, "b": 2}, {"b": 0}, [], [0, 1], [1]]
+    assert [row["value"] for row in rows] == [*ordered, "", "B", "b", "é"]
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,16 @@ async def test_distinct_keys_are_counted(views: Views, documents: Documents) -> 
     assert (await query(views, ddoc(v=(KEYED, "_approx_count_distinct"))))["rows"] == [{"key": None, "value": 7}]
 
 
+async def test_what_follows_the_name_of_a_built_in_is_ignored(views: Views, documents: Documents) -> None:
+    """PouchDB's "#6364 Recognize built in reduce functions with trailing garbage"."""
+    documents.put("a", key=1)
+    documents.put("b", key=1)
+
+    rows = (await query(views, ddoc(v=(KEYED, "_count\n \r\nandothergarbage"))))["rows"]
+
+    assert rows == [{"key": None, "value": 2}]
+
+
 async def test_an_unknown_built_in_is_an_error(views: Views, documents: Documents) -> None:
     documents.put("a", key=1)
 
