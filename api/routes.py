@@ -6,6 +6,9 @@ from aiohttp import web
 
 from api import replication
 from api.handlers import (
+    bulk_delete,
+    contacts_by_phone,
+    hydrate,
     login,
     meta,
     monitoring,
@@ -41,6 +44,9 @@ def routes(database: str) -> list[web.RouteDef]:
         *places.ROUTES,
         *users.ROUTES,
         *users_info.ROUTES,
+        *hydrate.ROUTES,
+        *contacts_by_phone.ROUTES,
+        *bulk_delete.ROUTES,
         *records.ROUTES,
         *sms.ROUTES,
         *login.routes(database),

@@ -20,7 +20,8 @@ PLACE_KEYS = (("fields", "place_id"), ("place_id",))
 
 def is_contact_doc(doc: Doc) -> bool:
     """Whether the document is a person or place by its `type`, whatever the settings say."""
-    return doc.get("type") in CONTACT_DOC_TYPES or doc.get("type") == "national_office"
+    kind = doc.get("type")
+    return isinstance(kind, str) and (kind in CONTACT_DOC_TYPES or kind == "national_office")
 
 
 def is_record(doc: Doc) -> bool:

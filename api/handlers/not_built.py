@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from api.auth import current_user, require, require_any, require_online
+from api.auth import current_user, require, require_any
 from api.errors import InsufficientPrivileges
 from core.errors import NotBuilt, NotFound
 
@@ -49,12 +49,6 @@ ROUTES = [
     not_built("GET", "/api/v1/forms", current_user, "Form listings are"),
     not_built("GET", "/api/v1/forms/{form}", current_user, "Form downloads are"),
     not_built("POST", "/api/v1/forms/validate", allow_configuration, "Form validation is"),
-    not_built("POST", "/api/v1/bulk-delete", require_online, "Bulk deletion is"),
-    *(not_built(method, "/api/v1/hydrate", require_online, "Hydration is") for method in ("GET", "POST")),
-    *(
-        not_built(method, "/api/v1/contacts-by-phone", require_online, "Finding contacts by phone is")
-        for method in ("GET", "POST")
-    ),
     *(
         not_built("POST", f"/api/v1/upgrade{step}", allow_configuration, "Upgrades through the API are")
         for step in ("", "/stage", "/complete")

@@ -44,9 +44,6 @@ NOT_BUILT = [
     ("GET", "/api/v1/forms", ["data_entry"]),
     ("GET", "/api/v1/forms/visit.xml", ["chw"]),
     ("POST", "/api/v1/forms/validate", ["program_officer"]),
-    ("POST", "/api/v1/bulk-delete", ["data_entry"]),
-    ("GET", "/api/v1/hydrate", ["data_entry"]),
-    ("POST", "/api/v1/contacts-by-phone", ["data_entry"]),
     ("POST", "/api/v1/upgrade", ["program_officer"]),
     ("POST", "/api/v1/upgrade/stage", ["crfo"]),
     ("POST", "/api/v1/upgrade/complete", ["crfo"]),
@@ -73,9 +70,6 @@ async def test_what_is_not_built_says_so_to_who_may_use_it(
         ("GET", "/api/v2/export/contacts", ["chw"], REFUSED),
         ("POST", "/api/v1/forms/validate", ["data_entry"], REFUSED),
         ("POST", "/api/v1/upgrade", ["chw"], REFUSED),
-        ("POST", "/api/v1/bulk-delete", ["chw"], FIREWALL),  # DIV-18
-        ("GET", "/api/v1/hydrate", ["chw"], FIREWALL),
-        ("GET", "/api/v1/contacts-by-phone", ["chw"], FIREWALL),
     ],
 )
 async def test_what_is_not_built_is_still_guarded(

@@ -55,6 +55,24 @@ def test_contacts_by_depth_ignores_what_is_no_contact_type(rows, doc_type):  # D
     assert rows("medic/contacts_by_depth", {"type": doc_type}) == []
 
 
+@pytest.mark.parametrize(
+    ("phone", "expected"),
+    [
+        ("+254 (711) 000-222", ["000222"]),
+        ("0711000222", ["000222"]),
+        (254711000222, ["000222"]),
+        ("112", ["112"]),
+        ("none", []),
+        ("", []),
+        (None, []),
+        (["0711000222"], []),
+    ],
+)
+def test_contacts_by_phone_ending_reads_any_notation(keys, phone, expected):  # EP-CBP-5
+    assert keys("medic/contacts_by_phone_ending", {"type": "contact", "phone": phone}) == expected
+    assert keys("medic/contacts_by_phone_ending", {"type": "data_record", "phone": phone}) == []
+
+
 def test_docs_by_shortcode_reads_any_type(rows):  # DDOC-12
     doc = {"type": "anything", "place_id": "1", "patient_id": "2", "case_id": "3", "fields": {"patient_id": "4"}}
 

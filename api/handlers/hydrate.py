@@ -1,0 +1,74 @@
+"""Documents with everything they refer to in full, by their ids (EP-HYD-1..4)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from api.auth import require_online
+from api.errors import StorageError
+from api.keys import DB
+from api.params import json_param, read_json, require_json
+from api.responses import JSON_TYPE, Stream, json_response
+from core.contacts import shown
+from core.couch.client import Row
+from core.hydration import hydrate_ids
+
+
+async def get_hydrated(request: web.Request) -> web.StreamResponse:
+    """GET /api/v1/hydrate?doc_ids=["a","b"]: `[{id, doc} or {id, error: "not_found"}]` in the order of the ids.
+
+    Online users only. 400 when `doc_ids` is not a JSON array of texts.
+    """
+    require_online(request)
+    return await answer_hydrated(request, json_param(request, "doc_ids"))
+
+
+async def post_hydrated(request: web.Request) -> web.StreamResponse:
+    """POST /api/v1/hydrate `{"doc_ids": [...]}`: as GET, for lists too long for a URL. The query wins."""
+    require_json(request)
+    require_online(request)
+    asked = json_param(request, "doc_ids")
+    if asked is None:
+        body = await read_json(request)
+        asked = body.get("doc_ids") if isinstance(body, dict) else None
+    return await answer_hydrated(request, asked)
+
+
+async def answer_hydrated(request: web.Request, asked: Any) -> web.StreamResponse:
+    """The first batch decides whether an error can still be told; what does not fit in it is streamed."""
+    doc_ids = checked_ids(asked)
+    batches = hydrate_ids(request.config_dict[DB], doc_ids)
+    first: list[Row] = await anext(batches, [])
+    if len(first) == len(doc_ids):
+        return json_response(first)
+    return await stream_batches(request, first, batches)
+
+
+def checked_ids(asked: Any) -> list[str]:
+    if not isinstance(asked, list):
+        raise StorageError(400, "bad_request", "`doc_ids` parameter must be a json array.")
+    for each in asked:
+        if not isinstance(each, str):
+            raise StorageError(400, "bad_request", f"`doc_ids` must hold document ids as texts, not {shown(each)}")
+    return asked
+
+
+async def stream_batches(request: web.Request, first: list[Row], rest: AsyncIterator[list[Row]]) -> web.StreamResponse:
+    """One JSON array, a batch at a time."""
+    response = Stream(headers={"Content-Type": JSON_TYPE})
+    await response.prepare(request)
+    await response.write(orjson.dumps(first)[:-1])
+    async for batch in rest:
+        await response.write(b"," + orjson.dumps(batch)[1:-1])
+    await response.write_eof(b"]")
+    return response
+
+
+ROUTES = [
+    web.get("/api/v1/hydrate", get_hydrated),
+    web.post("/api/v1/hydrate", post_hydrated),
+]
