@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
 from urllib.parse import quote
@@ -116,6 +117,8 @@ async def _get_open_revs(call: Call, database: Database, doc_id: str, options: D
     asked = call.query["open_revs"]
     revs = None if asked == "all" else _revs(load_json(asked.encode()), "open_revs")
     mixed = call.accepts("multipart/mixed")
+    if mixed:
+        options = replace(options, attachments=True)
     boundary = multipart.new_boundary()
 
     def work(conn: Connection) -> bytes:
@@ -131,7 +134,7 @@ async def _get_open_revs(call: Call, database: Database, doc_id: str, options: D
             assert row is not None
             if not mixed:
                 parts.append(b'{"ok":' + reads.render(conn, database.mark, row, each, options) + b"}")
-            elif each.attachments and (options.attachments or options.atts_since is not None):
+            elif each.attachments:  # they follow whether asked for or not: CouchDB's replicator relies on it
                 inner = multipart.new_boundary()
                 body = _related(conn, database.mark, row, each, options, inner)
                 parts.append(f'\r\nContent-Type: multipart/related; boundary="{inner}"\r\n\r\n'.encode() + body)
