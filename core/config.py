@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -13,6 +14,9 @@ from urllib.parse import quote, unquote, urlsplit
 from core.errors import InvalidInput
 
 DEFAULT_DATABASE = "medic"
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+LOOPBACK: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Config:
     workers: int = 2
     builds_url: str | None = None
     redis_url: str | None = None
+    trusted_proxies: Networks = LOOPBACK  # whose X-Forwarded-* headers are believed (10 AUTH-17)
+    allow_cors: bool = False  # 10 AUTH-16
+    force_password_change: bool = False  # 10 AUTH-92
+    login_failures: int = 10  # within ten seconds from one address, for one user or one password; 0: any (10 AUTH-100)
     log_format: str = "text"
     log_level: str = "info"
     request_timeout_s: float = 60.0
@@ -56,6 +64,10 @@ class Config:
             workers=whole_number(env, "OUTPOST_WORKERS", min(4, os.cpu_count() or 1), least=1, most=64),
             builds_url=env.get("BUILDS_URL") or None,
             redis_url=env.get("REDIS_URL") or None,
+            trusted_proxies=networks(env, "OUTPOST_TRUSTED_PROXIES", cls.trusted_proxies),
+            allow_cors=boolean(env, "OUTPOST_ALLOW_CORS"),
+            force_password_change=boolean(env, "OUTPOST_FORCE_PASSWORD_CHANGE"),
+            login_failures=whole_number(env, "OUTPOST_LOGIN_FAILURES", cls.login_failures, least=0, most=1_000_000),
             log_format=one_of(env, "OUTPOST_LOG_FORMAT", cls.log_format, ("text", "json")),
             log_level=one_of(env, "OUTPOST_LOG_LEVEL", cls.log_level, ("debug", "info", "warning", "error")),
             database=env.get("OUTPOST_DATABASE") or cls.database,
@@ -133,3 +145,20 @@ def one_of(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, 
     if text not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {text!r}")
     return text
+
+
+def boolean(env: Mapping[str, str], name: str) -> bool:
+    return one_of(env, name, "false", ("true", "false")) == "true"
+
+
+def networks(env: Mapping[str, str], name: str, default: Networks) -> Networks:
+    """Addresses and networks in CIDR notation, separated by commas; `none` for the empty list."""
+    text = env.get(name) or ""
+    if text.strip() in ("", "none"):
+        return default if not text.strip() else ()
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be addresses or networks such as 10.0.0.0/8, separated by commas, or `none`: {error}"
+        ) from error

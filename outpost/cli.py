@@ -37,8 +37,25 @@ FLAGS: dict[str, tuple[str, str]] = {
     "--workers": ("OUTPOST_WORKERS", "number of API processes (default: one a core, at most 4)"),
     "--builds-url": ("BUILDS_URL", "where upgrades come from"),
     "--redis-url": ("REDIS_URL", "shared caches and rate limits of several API machines"),
+    "--trusted-proxies": (
+        "OUTPOST_TRUSTED_PROXIES",
+        "addresses and networks whose X-Forwarded-* headers are believed, or none (default: 127.0.0.0/8,::1/128)",
+    ),
+    "--login-failures": (
+        "OUTPOST_LOGIN_FAILURES",
+        "failed logins within ten seconds before an address, user or password waits; 0: never (default: 10)",
+    ),
     "--log-format": ("OUTPOST_LOG_FORMAT", "text or json (default: text)"),
     "--log-level": ("OUTPOST_LOG_LEVEL", "debug, info, warning or error (default: info)"),
+}
+
+# Switches of the command line -> environment variable, which is then `true`.
+SWITCHES: dict[str, tuple[str, str]] = {
+    "--allow-cors": ("OUTPOST_ALLOW_CORS", "let the pages of other origins call the API (default: off)"),
+    "--force-password-change": (
+        "OUTPOST_FORCE_PASSWORD_CHANGE",
+        "users whose password somebody else chose choose their own at the first login (default: off)",
+    ),
 }
 
 
@@ -47,9 +64,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
     arguments = parser().parse_args(argv)
     env = dict(os.environ)
     for flag, (variable, _) in FLAGS.items():
-        value = getattr(arguments, flag[2:].replace("-", "_"), None)
+        value = getattr(arguments, attribute(flag), None)
         if value is not None:
             env[variable] = value
+    env |= {env_name: "true" for flag, (env_name, _) in SWITCHES.items() if getattr(arguments, attribute(flag), False)}
     try:
         config = Config.from_env(env)
     except ValueError as error:
@@ -61,6 +79,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.exit(fail(error))
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+def attribute(flag: str) -> str:
+    return flag[2:].replace("-", "_")
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -102,6 +124,8 @@ def add(
     command: argparse.ArgumentParser = commands.add_parser(name, help=sentence, description=sentence)
     for flag, (variable, meaning) in FLAGS.items():
         command.add_argument(flag, metavar=variable, help=f"{meaning} [{variable}]")
+    for flag, (variable, meaning) in SWITCHES.items():
+        command.add_argument(flag, action="store_true", help=f"{meaning} [{variable}]")
     command.set_defaults(run=run)
     return command
 
