@@ -17,7 +17,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from store.errors import BadRequest, Unauthorized
-from store.passwords import verify_password
+from store.passwords import DEFAULT_ITERATIONS, verify_password
 from store.permissions import NOBODY, User
 
 UserLookup = Callable[[str], Awaitable[dict[str, Any] | None]]
@@ -44,6 +44,7 @@ class Accounts:
         self._executor = executor
         self.now = now
         self.cookie_timeout_s = cookie_timeout_s
+        self.iterations = DEFAULT_ITERATIONS  # of the passwords hashed from now on
         # Digest of name and password -> the derived key it was found right for, so that PBKDF2 is paid once per
         # user and not per request. A changed password has another derived key, so nothing has to be dropped.
         self._verified: LRUCache[bytes, str] = LRUCache(_PASSWORDS_REMEMBERED)

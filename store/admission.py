@@ -65,7 +65,7 @@ async def _admit_users(
             password = take_password(doc)
             if password is not None:
                 loop = asyncio.get_running_loop()
-                iterations = store.config.pbkdf2_iterations
+                iterations = store.accounts.iterations
                 doc.pop("password_sha", None)
                 doc |= await loop.run_in_executor(store.password_executor, hash_password, password, iterations)
             found = reads.plain_winner(database.conn, edit.id)

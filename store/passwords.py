@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from typing import Any
 
@@ -52,3 +53,25 @@ def verify_password(password: str, user_doc: dict[str, Any]) -> bool:
         return False
     found = hashlib.sha1(password.encode() + salt.encode(), usedforsecurity=True).hexdigest()
     return hmac.compare_digest(found.encode(), expected.encode())
+
+
+_ADMIN = re.compile(r"-pbkdf2(?::(sha|sha224|sha256|sha384|sha512))?-([0-9a-fA-F]+),([^,]+),([0-9]{1,8})\Z")
+
+
+def admin_text(hashed: dict[str, Any]) -> str:
+    """A hashed password as CouchDB writes it in its `admins` section."""
+    return f"-pbkdf2:{hashed['pbkdf2_prf']}-{hashed['derived_key']},{hashed['salt']},{hashed['iterations']}"
+
+
+def admin_value(text: str) -> dict[str, Any] | None:
+    """The members of a user document that such a text stands for; None when it is none."""
+    match = _ADMIN.match(text)
+    if match is None:
+        return None
+    return {
+        "password_scheme": "pbkdf2",
+        "pbkdf2_prf": match[1] or "sha",
+        "derived_key": match[2].lower(),
+        "salt": match[3],
+        "iterations": int(match[4]),
+    }

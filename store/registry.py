@@ -132,6 +132,10 @@ class Databases:
         """The view indexes that are in use now, with the names of their databases."""
         return [(database.name, views) for database, views in self._views.items()]
 
+    def open_count(self) -> int:
+        """How many databases are open."""
+        return len(self._open)
+
     def wake(self) -> None:
         """Let every held feed look whether it should end."""
         for database in self._open.values():

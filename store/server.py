@@ -11,10 +11,23 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
+from store import cors
 from store.config import StoreConfig
 from store.database import Database
 from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized
-from store.http import attachments, bulk, changes, databases, documents, find, listing, replicate, root, views
+from store.http import (
+    attachments,
+    bulk,
+    changes,
+    databases,
+    documents,
+    find,
+    listing,
+    node,
+    replicate,
+    root,
+    views,
+)
 from store.http.call import Call, answer
 from store.permissions import NOBODY, User, require_db_admin, require_db_member
 from store.registry import SYSTEM_DATABASES
@@ -41,10 +54,14 @@ SERVER: Mapping[str, Mapping[str, ServerHandler]] = {
     "_dbs_info": {"GET": root.get_dbs_info, "POST": root.post_dbs_info},
     "_uuids": {"GET": root.uuids},
     "_active_tasks": {"GET": root.active_tasks},
-    "_membership": {"GET": root.membership},
+    "_membership": {"GET": node.membership},
+    "_cluster_setup": {"GET": node.get_cluster_setup, "POST": node.post_cluster_setup},
+    "_prometheus": {"GET": node.prometheus},
     "_replicate": {"POST": replicate.replicate},
     "_session": {"GET": root.get_session, "POST": root.post_session, "DELETE": root.delete_session},
 }
+
+SERVER_PREFIXES: Mapping[str, ServerHandler] = {"_node": node.node, "_reshard": node.reshard}  # whatever is below
 
 DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
     "": {"GET": databases.get_database, "POST": documents.post_document},
@@ -148,6 +165,11 @@ async def _handle(request: web.Request) -> web.StreamResponse:
     call = Call(request, store, NOBODY)
     renew: str | None = None
     response: web.StreamResponse
+    if store.cors is not None and (allowed := store.cors.allowed(request)) is not None:
+        preflight = store.cors.preflight(request, allowed)
+        if preflight is not None:
+            return preflight
+        call.more_headers = cors.exposed(allowed)
     try:
         segments = _segments(request.rel_url.raw_path)
         call.user, renew = await _caller(request, store)
@@ -164,6 +186,10 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         response = _cut_short(call, failure) or _failure(failure)
     if renew is not None and not response.prepared and "Set-Cookie" not in response.headers:
         root.set_cookie(call, response, await store.accounts.new_cookie(renew))
+    if call.more_headers and not response.prepared:
+        response.headers.update(call.more_headers)
+    store.metrics.requests[request.method] += 1
+    store.metrics.statuses[response.status] += 1
     return response
 
 
@@ -211,6 +237,9 @@ async def _caller(request: web.Request, store: Store) -> tuple[User, str | None]
 async def _dispatch(call: Call, segments: list[str]) -> web.StreamResponse:
     first = segments[0]
     if first in SERVER or (first.startswith("_") and first not in SYSTEM_DATABASES):
+        if (below := SERVER_PREFIXES.get(first)) is not None:
+            call.rest = segments[1:]
+            return await below(call)
         table = SERVER.get(first) if len(segments) == 1 else None
         if table is None:
             raise NotFound("missing")

@@ -17,7 +17,11 @@ from store import reads
 from store.accounts import Accounts, load_secret
 from store.compaction import compact
 from store.config import StoreConfig
+from store.cors import Cors
 from store.javascript import JavaScriptPool
+from store.metrics import Metrics
+from store.node_config import NodeConfig, start_sections
+from store.passwords import admin_value
 from store.registry import Databases
 from store.user_docs import PREFIX
 
@@ -46,6 +50,17 @@ class Store:
         self.accounts = Accounts(
             config.admins, self._user_doc, secret, config.cookie_timeout_s, self.password_executor, config.now
         )
+        self.metrics = Metrics()
+        self.node_config = NodeConfig(config.data / "config.json", start_sections(config, self.uuid))
+        self.cors: Cors | None = None
+        self.apply_config()
+
+    def apply_config(self) -> None:
+        """Let the sections act; called after each change of them."""
+        config = self.node_config
+        self.accounts.cookie_timeout_s = config.seconds("chttpd_auth", "timeout", self.config.cookie_timeout_s)
+        self.accounts.iterations = config.seconds("chttpd_auth", "iterations", self.config.pbkdf2_iterations)
+        self.cors = Cors.from_config(config)
 
     async def open(self) -> None:
         """Make the databases every CouchDB has."""
@@ -81,6 +96,9 @@ class Store:
         self._folder_lock.close()
 
     async def _user_doc(self, name: str) -> dict[str, Any] | None:
+        """The account of a name: an administrator that was made over HTTP, or a user document."""
+        if (admin := self.node_config.admin(name)) is not None:
+            return {"name": name, "roles": ["_admin"], **(admin_value(admin) or {})}
         if "_users" not in self.databases:
             return None
         async with self.databases.use("_users") as users:

@@ -24,7 +24,7 @@ _TRUE, _FALSE = "true", "false"
 class Call:
     """A request with its caller. `rest` are the decoded path segments after what the route named."""
 
-    __slots__ = ("query", "request", "rest", "started", "store", "user")
+    __slots__ = ("more_headers", "query", "request", "rest", "started", "store", "user")
 
     def __init__(self, request: web.Request, store: Store, user: User) -> None:
         self.request = request
@@ -32,6 +32,7 @@ class Call:
         self.user = user
         self.query: Mapping[str, str] = request.query
         self.rest: Sequence[str] = ()
+        self.more_headers: Mapping[str, str] = {}  # that go with every answer to this caller
         self.started: web.StreamResponse | None = None  # the answer whose status is sent already
 
     @property
@@ -110,12 +111,18 @@ class Call:
         return f"{self.request.scheme}://{self.request.host}/{path}"
 
     async def stream(
-        self, chunks: AsyncIterable[bytes], *, content_type: str = JSON, headers: Mapping[str, str] | None = None
+        self,
+        chunks: AsyncIterable[bytes],
+        *,
+        content_type: str = JSON,
+        headers: Mapping[str, str] | None = None,
+        status: int = 200,
     ) -> web.StreamResponse:
         """Send an answer piece by piece, at the pace the client takes it; what fails before the first is raised."""
         pieces = aiter(chunks)
         piece = await anext(pieces, b"")
-        response = web.StreamResponse(headers={**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {})})
+        sent = {**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {}), **self.more_headers}
+        response = web.StreamResponse(status=status, headers=sent)
         await response.prepare(self.request)
         self.started = response
         if self.method != "HEAD":

@@ -106,13 +106,6 @@ async def active_tasks(call: Call) -> web.Response:
     return answer([*builds, *call.request.app[REPLICATIONS].tasks()])
 
 
-async def membership(call: Call) -> web.Response:
-    """GET /_membership: this one node."""
-    require_server_admin(call.user)
-    node = f"couchdb@{call.store.config.host}"
-    return answer({"all_nodes": [node], "cluster_nodes": [node]})
-
-
 async def get_session(call: Call) -> web.Response:
     """GET /_session: who the server takes the caller for."""
     if call.user.name is None and call.flag("basic"):
@@ -150,7 +143,7 @@ async def delete_session(call: Call) -> web.Response:
 
 def set_cookie(call: Call, response: web.StreamResponse, value: str) -> None:
     """Hand out a session cookie as CouchDB spells it."""
-    age_s = call.store.config.cookie_timeout_s
+    age_s = call.store.accounts.cookie_timeout_s
     expires = formatdate(call.store.accounts.now() + age_s, usegmt=True)
     secure = "; Secure" if call.request.secure else ""
     response.headers.add(
