@@ -28,6 +28,7 @@ SHORT_THREADS = 2
 CATCH_UP_S = 1.0
 READY_S = 5.0
 LAG_PAGE = 200  # changes asked for when measuring how far the index is behind
+MOST_WAITED_FOR = 5000  # an index that is further behind is being built, and waiting would not help
 
 
 class AccessIndex:
@@ -90,15 +91,12 @@ class AccessIndex:
         """
         state = await self.state()
         answer = await db.changes(state.couch_seq, limit=LAG_PAGE)
-        missing = len(answer["results"])
-        pending = int(answer.get("pending") or 0)
-        if not missing:
-            return 0
+        missing = len(answer["results"]) + int(answer.get("pending") or 0)
+        if not 0 < missing <= MOST_WAITED_FOR:
+            return missing
         wanted = state.change + missing
-        if not pending:
-            reached = await self.watch.wait_past(wanted - 1, most_s)
-            missing = max(0, wanted - reached)
-        return missing + pending
+        reached = await self.watch.wait_past(wanted - 1, most_s)
+        return max(0, wanted - reached)
 
     async def _ask(self, pool: ThreadPoolExecutor, question: Question[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 1000  # changes read and applied at once
 LONGEST_WAIT_S = 10.0
+STAND_BY_S = 1.0
 REPORT_EVERY_S = 10.0
 IDENTITY_ID = "_local/access-identity"  # never replicated: a copy of the database has another
 
@@ -52,6 +53,9 @@ async def keep_indexing(config: Config) -> None:
                 async with Indexer(config, db) as indexer:
                     wait_s = 0.1
                     await indexer.follow()
+            except BlockingIOError:
+                log.info("another process writes the access index; standing by")
+                await asyncio.sleep(STAND_BY_S)
             except DomainError as error:
                 log.warning("access index: %s; trying again in %.1f s", error.message, wait_s)
                 await asyncio.sleep(wait_s)
@@ -71,7 +75,11 @@ class Indexer:
 
     async def __aenter__(self) -> Indexer:
         identity = await identity_of(self.db)
-        self.writer = await self._run(IndexWriter.open, self.path, identity)
+        try:
+            self.writer = await self._run(IndexWriter.open, self.path, identity)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
         self._inode = self.path.stat().st_ino
         state = self.writer.state
         log.info("access index at change %d, following %s from %s", state.change, self.db.name, state.couch_seq[:24])

@@ -80,7 +80,11 @@ class State:
 def connect_writer(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-    connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
     # Losing the last transactions to a power cut costs nothing: their changes are read from the feed again.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -131072")
@@ -97,13 +101,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         )
     except sqlite3.OperationalError as error:
         raise not_ready() from error
-    connection.execute("PRAGMA mmap_size = 4294967296")
-    connection.execute("PRAGMA cache_size = -16384")
     try:
+        connection.execute("PRAGMA mmap_size = 4294967296")
+        connection.execute("PRAGMA cache_size = -16384")
         if version_of(connection) == VERSION:
             return connection
-    except sqlite3.OperationalError:
-        pass
+    except sqlite3.DatabaseError:
+        pass  # not made yet, or about to be made again
     connection.close()
     raise not_ready()
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from api.access import schema
 from api.access.rules import Facts, Kind
 from api.access.schema import DELETED, PRIVATE, State, as_json, numbers_of
+
+log = logging.getLogger(__name__)
 
 NAMES_REMEMBERED = 300_000  # numbers of names kept in memory; a memory bound, not a limit
 POSITION_STEP = 1000  # changes between the positions that are kept for tokens of old rows
@@ -32,28 +36,30 @@ class IndexWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.state = schema.read_state(connection)
+        self._lock: IO[bytes] | None = None
         self._numbers: dict[str, int] = {}
         self._next_number = int(connection.execute("SELECT COALESCE(MAX(n), 0) + 1 FROM node").fetchone()[0])
 
     @classmethod
     def open(cls, path: Path, identity: str) -> Self:
-        """The index of that database; one of another database or version is replaced by an empty one."""
-        connection = schema.connect_writer(path)
-        try:
-            fits = (
-                schema.version_of(connection) == schema.VERSION and schema.read_state(connection).identity == identity
-            )
-        except sqlite3.OperationalError:
-            fits = False
-        if not fits:
-            connection.close()
+        """The index of that database; one of another database or version, or a broken one, makes way for an empty one.
+
+        BlockingIOError while another process writes the file.
+        """
+        lock = lock_file(path)
+        connection = open_fitting(path, identity)
+        if connection is None:
             schema.remove(path)
             connection = schema.connect_writer(path)
             schema.create(connection, identity)
-        return cls(connection)
+        writer = cls(connection)
+        writer._lock = lock
+        return writer
 
     def close(self) -> None:
         self.connection.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def unknown(self, ids: Iterable[str]) -> set[str]:
         """Those ids of which no document has been applied."""
@@ -180,6 +186,32 @@ class IndexWriter:
             self.connection.execute("DELETE FROM position WHERE change = ?", (before.change,))
         self.connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (change, couch_seq))
         return State(before.identity, before.epoch, change, moved, couch_seq, pending)
+
+
+def open_fitting(path: Path, identity: str) -> sqlite3.Connection | None:
+    """The file at `path` if it is a whole index of that database in today's format."""
+    connection = None
+    try:
+        connection = schema.connect_writer(path)
+        if schema.version_of(connection) == schema.VERSION and schema.read_state(connection).identity == identity:
+            return connection
+    except sqlite3.DatabaseError as error:
+        log.info("no access index to go on with: %s", error)
+    if connection is not None:
+        connection.close()
+    return None
+
+
+def lock_file(path: Path) -> IO[bytes]:
+    """Held open, it keeps any other process from writing the index. BlockingIOError while one does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(path.name + ".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise
+    return lock
 
 
 def names_in(entries: Iterable[Entry]) -> set[str]:

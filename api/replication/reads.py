@@ -66,8 +66,9 @@ async def bulk_get(request: web.Request, scope: Scope) -> web.StreamResponse:
         answer = await bulk_get_page(request, path, wanted)
         if not answer.ok:
             return answer.respond()
-        results = await allowed_results(request, scope, answer.json()["results"])
-        return json_response({"results": results})
+        results = answer.json()["results"]
+        allowed = await allowed_results(request, scope, results)
+        return answer.respond() if allowed == results else json_response({"results": allowed})
     response = Stream(headers={"Content-Type": JSON_TYPE})
     separator = b'{"results":['
     for start in range(0, len(wanted), BULK_GET_PAGE):

@@ -95,6 +95,33 @@ async def test_a_removed_file_is_built_again(config: Config, indexer: Any, index
     assert (await index.state()).epoch != before.epoch
 
 
+async def test_a_broken_file_is_built_again(config: Config, index: AccessIndex, db: Database) -> None:
+    await db.put(visit("R1", "C1"))
+    config.data.mkdir(exist_ok=True)
+    config.access_index.write_bytes(b"this is no database, " * 1000)
+
+    await run_until_caught_up(config, index, db)
+
+    assert set(await index.stored_facts(["R1"])) == {"R1"}
+
+
+async def test_a_second_indexer_stands_by_and_takes_over(config: Config, index: AccessIndex, db: Database) -> None:
+    stops = [asyncio.Event(), asyncio.Event()]
+    tasks = [asyncio.create_task(run_indexer(config, stops[0]))]
+    assert await index.catch_up(db, most_s=10) == 0
+    tasks.append(asyncio.create_task(run_indexer(config, stops[1])))
+    before = await index.state()
+
+    for stop, task in zip(stops, tasks, strict=True):
+        await db.put(visit(f"R-{id(stop)}", "C1"))
+        assert await index.catch_up(db, most_s=10) == 0
+        stop.set()
+        await task
+
+    assert (await index.state()).change == before.change + 2
+    assert (await index.state()).epoch == before.epoch
+
+
 async def test_a_database_made_again_is_indexed_again(
     config: Config, couch: Couch, index: AccessIndex, db: Database
 ) -> None:
