@@ -14,7 +14,8 @@ from core.config import Config
 from core.errors import DomainError
 from core.logging import setup_logging
 from outpost import machine
-from outpost.processes import run_index, run_sentinel, run_store, run_worker
+from outpost.processes import SUPERVISED, run_index, run_sentinel, run_store, run_worker
+from outpost.readiness import ready_alone
 from outpost.supervisor import serve_api, serve_everything
 
 DESCRIPTION = "An offline-first sync server for community health, on CouchDB or on its own embedded store."
@@ -147,17 +148,17 @@ async def store(config: Config, arguments: argparse.Namespace) -> None:
 
 async def sentinel(config: Config, arguments: argparse.Namespace) -> None:
     setup_logging(config, "sentinel")
-    await run_sentinel(need_couch_url(config))
+    await run_sentinel(await ready(config))
 
 
 async def index(config: Config, arguments: argparse.Namespace) -> None:
     setup_logging(config, "index")
-    await run_index(need_couch_url(config))
+    await run_index(await ready(config))
 
 
 async def worker(config: Config, arguments: argparse.Namespace) -> None:
     setup_logging(config, "api")
-    await run_worker(need_couch_url(config))
+    await run_worker(await ready(config))
 
 
 async def demo(config: Config, arguments: argparse.Namespace) -> int:
@@ -165,6 +166,14 @@ async def demo(config: Config, arguments: argparse.Namespace) -> int:
 
     config = config if config.couch_url else machine.with_password(config, create=False)
     return await load_demo(arguments.url or f"http://{config.host}:{config.port}", config)
+
+
+async def ready(config: Config) -> Config:
+    """The configuration against a CouchDB that has all a process needs; the supervisor sees to that for its own."""
+    config = need_couch_url(config)
+    if SUPERVISED not in os.environ:
+        await ready_alone(config)
+    return config
 
 
 def need_couch_url(config: Config) -> Config:

@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.config import Config
-from core.couch.client import Couch, connect
-from core.errors import DomainError
-from core.prepare import check_couchdb, prepare
+from core.couch.client import connect
 from outpost import machine
 from outpost.processes import SUPERVISED
+from outpost.readiness import make_ready
 
 log = logging.getLogger(__name__)
 
@@ -198,26 +197,6 @@ async def first_of(task: asyncio.Task[None], stopped: asyncio.Event) -> bool:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return False
-
-
-async def make_ready(couch: Couch, config: Config, *, embedded: bool) -> None:
-    """Wait for CouchDB, then install what every process relies on."""
-    pause_s, waited_s, said_s = 0.05, 0.0, 0.0
-    while True:
-        try:
-            await check_couchdb(couch)
-            await prepare(couch, config)
-            return
-        except DomainError as error:
-            if error.status != 503:
-                raise
-            reason = error.message
-        if waited_s >= (5.0 if embedded else 0.0) and waited_s - said_s >= min(waited_s, 10.0):
-            print(f"outpost: waiting for CouchDB at {couch.server_url} ({reason})", file=sys.stderr, flush=True)
-            said_s = waited_s
-        await asyncio.sleep(pause_s)
-        waited_s += pause_s
-        pause_s = min(pause_s * 1.5, 2.0)
 
 
 async def wait_until_listening(config: Config) -> None:

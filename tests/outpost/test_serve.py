@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.conftest import eventually, free_port
-from tests.outpost.conftest import Deployment
+from tests.outpost.conftest import Deployment, remove
 
 COMMANDS = ("serve", "store", "api", "sentinel", "index", "worker", "demo")
 
@@ -213,3 +213,32 @@ async def test_json_logs_are_one_object_a_line(tmp_path: Path) -> None:
         return any(orjson.loads(line)["message"] == "stopping" for line in lines)
 
     assert await eventually(logged)
+
+
+async def test_parts_run_alone_on_a_couchdb_that_nobody_has_prepared(couch_url: str, tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path, couch_url)
+    port = str(deployment.port)
+    parts = [("sentinel",), ("index",), ("worker", "--port", port)]
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "outpost", *part, "--data", str(tmp_path)), env=deployment.env
+        )
+        for part in parts
+    ]
+
+    async with deployment.http() as http:
+
+        async def answers() -> bool:
+            try:
+                return (await http.get("/api/v1/settings")).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        try:
+            await eventually(answers, 30)
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGTERM)
+
+    assert [await asyncio.wait_for(process.wait(), 10) for process in processes] == [0, 0, 0]
+    remove(couch_url, deployment.database)
