@@ -8,8 +8,9 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from api.params import is_https
-from api.sessions import IssuedSession, User
+from api.credentials import IssuedSession
+from api.forwarded import is_https
+from api.sessions import User
 
 YEAR_S = 31_536_000
 

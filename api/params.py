@@ -59,9 +59,3 @@ def json_param(request: web.Request, name: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-
-
-def is_https(request: web.Request) -> bool:
-    """Whether the client spoke HTTPS to us or to the proxy before us (AUTH-17)."""
-    forwarded = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
-    return (forwarded or request.scheme) == "https"

@@ -15,10 +15,10 @@ from yarl import URL
 
 from api.auth import REFUSED
 from api.cookies import set_session_cookie
+from api.credentials import RENEWED_SESSION
 from api.errors import STARTED, Handler
 from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, USER
 from api.responses import compress
-from api.sessions import RENEWED_SESSION
 from core import logging as request_log
 from core.errors import DomainError
 

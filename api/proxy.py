@@ -12,11 +12,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from api.credentials import credentials_of
 from api.errors import BASIC_PROMPT, LOGOUT_HEADER, is_human
+from api.forwarded import forwarding_headers, is_forwarding, is_https
 from api.keys import COUCH, REQUEST_ID, USER
-from api.params import is_https
 from api.responses import Stream
-from api.sessions import credentials_of
 from core.config import Config
 from core.couch.client import query_string
 from core.couch.errors import from_network
@@ -49,8 +49,6 @@ WITHHELD = HOP_BY_HOP | {
     "x-auth-couchdb-roles",
     "x-auth-couchdb-token",
     "x-auth-couchdb-username",
-    "x-forwarded-for",
-    "x-forwarded-proto",
     "x-http-method-override",
     "x-medic-service",
     "x-medic-user",
@@ -177,7 +175,7 @@ def request_headers(
     headers = CIMultiDict(
         (name, value)
         for name, value in request.headers.items()
-        if name.lower() not in WITHHELD and name.lower() not in named
+        if name.lower() not in WITHHELD and name.lower() not in named and not is_forwarding(name.lower())
     )
     if headers.get("Content-Encoding", "").lower() in DECODED:
         del headers["Content-Encoding"]
@@ -190,8 +188,7 @@ def request_headers(
         headers["X-Medic-User"] = user.name.encode("ascii", "backslashreplace").decode()
     headers["X-Medic-Service"] = "api"
     headers["X-Request-Id"] = request[REQUEST_ID]
-    headers["X-Forwarded-For"] = ", ".join(filter(None, (request.headers.get("X-Forwarded-For"), request.remote)))
-    headers["X-Forwarded-Proto"] = "https" if is_https(request) else "http"
+    headers.update(forwarding_headers(request))
     headers.update(extra or {})
     return headers
 

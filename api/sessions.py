@@ -1,29 +1,31 @@
-"""Who is calling: credentials checked by CouchDB, remembered until the account changes (AUTH-30..35, AUTH-45)."""
+"""Who is calling: credentials checked once, remembered until the account changes (AUTH-30..35, AUTH-45).
+
+A session cookie whose signature holds needs no round trip at all; everything else is checked by CouchDB.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import logging
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from http.cookies import SimpleCookie
-from typing import Any, Self
+from typing import Any
 
 import orjson
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from cachetools import TTLCache
 
+from api.cookie_check import Cookie, CookieRules
+from api.credentials import RENEWED_SESSION, Credentials, IssuedSession, credentials_of
 from api.errors import StorageError
 from core.couch.changes import follow
-from core.couch.client import Couch, Database
+from core.couch.client import Couch, Database, Doc
 from core.couch.errors import from_answer, from_network
 from core.documents import facility_ids
-from core.errors import Unauthorized
+from core.errors import DomainError
 from core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,43 +33,7 @@ log = logging.getLogger(__name__)
 USER_PREFIX = "org.couchdb.user:"
 REMEMBERED_S = 60.0
 MOST_REMEMBERED = 20_000
-
-
-@dataclass(frozen=True)
-class IssuedSession:
-    """A session cookie as CouchDB gave it out: its value, and how long it lasts (0: unknown)."""
-
-    value: str
-    lifetime_s: int
-
-    @classmethod
-    def of(cls, response: ClientResponse) -> Self | None:
-        cookies = SimpleCookie("; ".join(response.headers.getall("Set-Cookie", [])))
-        if "AuthSession" not in cookies or not cookies["AuthSession"].value:
-            return None
-        lifetime = cookies["AuthSession"]["max-age"]
-        return cls(cookies["AuthSession"].value, int(lifetime) if lifetime.isdigit() else 0)
-
-
-# A fresh cookie that CouchDB gave while the session was checked, for the client to have (AUTH-34).
-RENEWED_SESSION = web.RequestKey("renewed_session", IssuedSession)
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What a request brings to say who it is: exactly what is checked, and exactly what is forwarded to CouchDB."""
-
-    cookie: str | None = None  # the value of AuthSession
-    authorization: str | None = None  # a whole Basic header
-
-    @property
-    def headers(self) -> dict[str, str]:
-        headers = {}
-        if self.cookie:
-            headers["Cookie"] = f"AuthSession={self.cookie}"
-        if self.authorization:
-            headers["Authorization"] = self.authorization
-        return headers
+RULES_HOLD_S = 30.0  # a new secret in CouchDB's configuration is noticed after this at the latest
 
 
 @dataclass(frozen=True)
@@ -78,7 +44,6 @@ class Account:
     roles: tuple[str, ...]
     facility_ids: tuple[str, ...] = ()
     contact_id: str | None = None
-    language: str | None = None
     renewed: IssuedSession | None = None
 
 
@@ -98,7 +63,7 @@ class User:
 
 
 class Sessions:
-    """Checks credentials against CouchDB and remembers the answer.
+    """Checks credentials and remembers the answer.
 
     What is remembered ends when the account's `_users` document changes, or after a minute. Keys are hashes under a
     secret of this process, so no credentials are kept.
@@ -113,6 +78,7 @@ class Sessions:
         *,
         timeout_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self.couch = couch
         self.db = db
@@ -120,8 +86,13 @@ class Sessions:
         self.upstream = upstream
         self.current_settings = current_settings
         self.timeout = ClientTimeout(total=timeout_s, sock_connect=10)
+        self.clock = clock
+        self.now_s = now_s
         self._secret = secrets.token_bytes(32)
         self._remembered: TTLCache[bytes, tuple[int, Account]] = TTLCache(MOST_REMEMBERED, REMEMBERED_S, timer=clock)
+        self._salted: TTLCache[str, tuple[int, str, Account]] = TTLCache(MOST_REMEMBERED, REMEMBERED_S, timer=clock)
+        self._rules: CookieRules | None = None
+        self._rules_until = clock()
         self._checking: dict[bytes, asyncio.Task[Account | None]] = {}
         self._changes = 0
         self._changed_at: dict[str, int] = {}
@@ -153,6 +124,11 @@ class Sessions:
 
     async def check(self, credentials: Credentials) -> Account | None:
         """The account of the credentials: from memory, or asked for once however many requests bring them at a time."""
+        cookie = Cookie.read(credentials.cookie) if credentials.cookie else None
+        if cookie is not None and self.clock() < self._rules_until:
+            known = self._signed_by(cookie)
+            if known is not None:
+                return known
         text = f"{credentials.cookie or ''}\0{credentials.authorization or ''}"
         key = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=32).digest()
         remembered = self._remembered.get(key)
@@ -160,7 +136,7 @@ class Sessions:
             return remembered[1]
         task = self._checking.get(key)
         if task is None:
-            task = asyncio.create_task(self._check_and_remember(key, credentials))
+            task = asyncio.create_task(self._check_and_remember(key, credentials, cookie))
             self._checking[key] = task
             task.add_done_callback(lambda done: self._checked(key, done))
         return await asyncio.shield(task)
@@ -190,12 +166,62 @@ class Sessions:
     def _is_current(self, as_of: int, account: Account) -> bool:
         return max(self._changed_at.get(account.name, 0), self._everything_changed_at) <= as_of
 
-    async def _check_and_remember(self, key: bytes, credentials: Credentials) -> Account | None:
+    async def _check_and_remember(self, key: bytes, credentials: Credentials, cookie: Cookie | None) -> Account | None:
         as_of = self._changes  # a change that arrives while we ask makes the answer old
+        if cookie is not None and await self._learn(cookie.name):
+            signed = self._signed_by(cookie)
+            if signed is not None:
+                return signed
         account = await self._ask(credentials)
-        if account is not None:
+        if account is not None and not self._ends_soon(cookie):
             self._remembered[key] = (as_of, replace(account, renewed=None))
         return account
+
+    # --- cookies by their signature --------------------------------------------------------------------------------
+
+    def _signed_by(self, cookie: Cookie) -> Account | None:
+        """The account that a cookie's signature proves, as far as it is known; None says nothing about the cookie."""
+        known = self._salted.get(cookie.name)
+        if known is None or self._rules is None:
+            return None
+        as_of, salt, account = known
+        return account if self._is_current(as_of, account) and self._rules.accepts(cookie, salt, self.now_s()) else None
+
+    def _ends_soon(self, cookie: Cookie | None) -> bool:
+        """Whether a cookie could end while it is remembered."""
+        return (
+            cookie is not None
+            and self._rules is not None
+            and self._rules.seconds_left(cookie, self.now_s()) < REMEMBERED_S
+        )
+
+    async def _learn(self, name: str) -> bool:
+        """Read what a signature of this name is checked with, where it is not known or no longer certain."""
+        if self.clock() >= self._rules_until:
+            self._rules = await self._read_rules()
+            self._rules_until = self.clock() + RULES_HOLD_S
+        if self._rules is None or name in self._rules.admins:
+            return False
+        known = self._salted.get(name)
+        if known is not None and self._is_current(known[0], known[2]):
+            return True
+        as_of = self._changes
+        doc = await self.users.find(USER_PREFIX + name, conflicts=True)
+        # CouchDB refuses to decide by a document with conflicts; without a salt no password ever made a cookie.
+        if doc is None or doc.get("name") != name or doc.get("_conflicts") or not is_filled_text(doc.get("salt")):
+            return False
+        account = await self._account(name, doc, doc.get("roles"), None)
+        self._salted[name] = (as_of, doc["salt"], account)
+        return True
+
+    async def _read_rules(self) -> CookieRules | None:
+        try:
+            return CookieRules.from_config(await self.couch.request("GET", "/_node/_local/_config"))
+        except DomainError as error:
+            log.debug("CouchDB checks every session cookie: its configuration cannot be read: %s", error.message)
+            return None
+
+    # --- everything else by CouchDB --------------------------------------------------------------------------------
 
     async def _ask(self, credentials: Credentials) -> Account | None:
         try:
@@ -215,49 +241,20 @@ class Sessions:
         name = context.get("name")
         if not isinstance(name, str):
             return None  # AUTH-35
-        return await self._account(name, context.get("roles") or [], IssuedSession.of(response))
+        login = await self.users.find(USER_PREFIX + name)
+        return await self._account(name, login or {}, context.get("roles"), IssuedSession.of(response))
 
-    async def _account(self, name: str, roles: list[str], renewed: IssuedSession | None) -> Account:
-        """`_users` is authoritative; the profile in the main database fills in what it lacks (MOD-63)."""
-        login, profile = await asyncio.gather(self.users.find(USER_PREFIX + name), self.db.find(USER_PREFIX + name))
-        login, profile = login or {}, profile or {}
-        contact_id = login.get("contact_id") or profile.get("contact_id")
-        language = profile.get("language")
+    async def _account(self, name: str, login: Doc, roles: Any, renewed: IssuedSession | None) -> Account:
+        """`_users` is authoritative; the profile in the main database fills in a contact that it lacks (MOD-63)."""
+        contact_id = login.get("contact_id") or (await self.db.find(USER_PREFIX + name) or {}).get("contact_id")
         return Account(
             name=name,
-            roles=tuple(dict.fromkeys(str(role) for role in roles)),
+            roles=tuple(dict.fromkeys(map(str, roles))) if isinstance(roles, list) else (),
             facility_ids=tuple(facility_ids(login.get("facility_id"))),
             contact_id=contact_id if isinstance(contact_id, str) else None,
-            language=language if isinstance(language, str) else None,
             renewed=renewed,
         )
 
 
-def credentials_of(request: web.Request) -> Credentials | None:
-    """The session cookie and Basic header of a request; None when it brings neither. Unauthorized for broken Basic."""
-    cookie = session_cookie(request)
-    authorization = request.headers.get("Authorization")
-    if authorization is not None and authorization[:6].lower() != "basic ":
-        authorization = None  # another scheme: a mounted application's own business, never CouchDB's
-    if authorization is not None and cookie is None:
-        check_basic(authorization)
-    return Credentials(cookie, authorization) if cookie or authorization else None
-
-
-def check_basic(authorization: str) -> None:
-    try:
-        decoded = base64.b64decode(authorization[6:].strip(), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Unauthorized("The Basic credentials are not valid base64") from error
-    if b":" not in decoded:
-        raise Unauthorized("The Basic credentials must look like user:password")
-
-
-def session_cookie(request: web.Request) -> str | None:
-    """The first AuthSession cookie, as it was sent."""
-    for header in request.headers.getall("Cookie", []):
-        for part in header.split(";"):
-            name, _, value = part.strip().partition("=")
-            if name == "AuthSession" and value.strip('"'):
-                return value.strip('"')
-    return None
+def is_filled_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""

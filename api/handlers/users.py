@@ -9,13 +9,14 @@ from aiohttp import web
 
 from api.auth import current_user, holds, require
 from api.bodies import now_ms, read_filled_json
+from api.credentials import Credentials, check_basic
 from api.errors import InsufficientPrivileges
 from api.handlers.places import brings_person
 from api.infodocs import note_writes
 from api.keys import CONFIG, DB, REQUEST_SETTINGS, SESSIONS
 from api.params import read_json, require_json
 from api.responses import json_response
-from api.sessions import Credentials, User, check_basic
+from api.sessions import User
 from core.couch.client import Doc
 from core.errors import Forbidden, Unauthorized
 from core.new_users import create_user

@@ -13,7 +13,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from multidict import MultiDict
 
-from api.handlers.login import redirect_target
+from api.login_session import redirect_target
 from core.config import Config
 from core.couch.client import Couch, Database
 
