@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from store import reads, schema
+from store import purging, reads, schema
 from store.documents import Edit, splice, stubs
 from store.edits import Outcome, apply_edits
 from store.errors import NotFound
@@ -47,6 +47,7 @@ class Database:
         path: Path,
         executor: ThreadPoolExecutor,
         wants_compaction: Callable[[Database], None],
+        updated: Callable[[Database], None],
     ) -> None:
         """Opens the file; blocks, and is to be called in a thread through `open_database`."""
         self.name = name
@@ -57,6 +58,7 @@ class Database:
         self.replaced = 0  # documents written again since the last compaction, or since it was opened
         self._executor = executor
         self._wants_compaction = wants_compaction
+        self._updated = updated
         self._idle_readers: list[sqlite3.Connection] = []
         self._writer: Writer
         self._changed = asyncio.Event()
@@ -64,7 +66,7 @@ class Database:
         schema.open_writer(path).close()  # migrates, and recovers a log that a crash left behind
         self._conn = schema.open_reader(path)
         row = self._conn.execute(
-            "SELECT uuid, created_s, update_seq, doc_count, doc_del_count, revs_limit, security FROM info"
+            "SELECT uuid, created_s, update_seq, doc_count, doc_del_count, revs_limit, security, purge_seq FROM info"
         ).fetchone()
         self.uuid: str = row[0]
         self.created_s: int = row[1]
@@ -73,6 +75,7 @@ class Database:
         self.doc_del_count: int = row[4]
         self.revs_limit: int = row[5]
         self.security: dict[str, Any] = orjson.loads(row[6]) if row[6] else ADMINS_ONLY
+        self.purge_seq: int = row[7]
         self.mark = seq_mark(self.uuid)
 
     def start(self) -> None:
@@ -155,6 +158,12 @@ class Database:
         await self.write(lambda tx: tx.conn.execute("UPDATE info SET revs_limit = ?", (limit,)) and None)
         self.revs_limit = limit
 
+    async def purge(self, asked: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Forget revisions by document id; returns those that were leaves and are gone."""
+        purged = await self.write(lambda tx: purging.purge(tx, asked))
+        self.purge_seq = max(self.purge_seq, purged.purge_seq)
+        return purged.revs
+
     def _check_exists(self) -> None:
         if self.deleted:
             raise NotFound("Database does not exist.")
@@ -181,6 +190,7 @@ class Database:
             self._design_docs = None
         if moved:
             self.wake()
+            self._updated(self)
 
     def wake(self) -> None:
         """Let everyone who waits for news look again."""

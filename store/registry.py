@@ -55,6 +55,7 @@ class Databases:
         self._javascript = javascript
         self._most_open = most_open
         self.wants_compaction: Callable[[str], None] = lambda name: None
+        self.told: Callable[[str, str], None] = lambda name, kind: None  # name, and created, updated or deleted
         self._open: dict[str, Database] = {}  # least recently used first
         self._views: dict[Database, Views] = {}
         self._opening: dict[str, asyncio.Lock] = {}
@@ -101,6 +102,7 @@ class Databases:
                 )
             await self._run(lambda: schema.create(self._path(name)))
             self._names.add(name)
+            self.told(name, "created")
 
     async def delete(self, name: str) -> None:
         """Remove a database for good; raises NotFound. Requests that still hold it end with errors or an ended feed."""
@@ -108,6 +110,7 @@ class Databases:
             if name not in self._names:
                 raise NotFound("missing")
             self._names.discard(name)
+            self.told(name, "deleted")
             path = self._path(name)
             gone = path.with_suffix(f".{os.urandom(4).hex()}.deleted")
             await self._run(lambda: os.replace(path, gone))
@@ -150,6 +153,9 @@ class Databases:
     def _wants_compaction(self, database: Database) -> None:
         self.wants_compaction(database.name)
 
+    def _updated(self, database: Database) -> None:
+        self.told(database.name, "updated")
+
     def _path(self, name: str) -> Path:
         return self._files / f"{_file_stem(name)}{_SUFFIX}"
 
@@ -167,7 +173,7 @@ class Databases:
                 raise NotFound("Database does not exist.")
             path, loop = self._path(name), asyncio.get_running_loop()
             database = await loop.run_in_executor(
-                self._executor, Database, name, path, self._executor, self._wants_compaction
+                self._executor, Database, name, path, self._executor, self._wants_compaction, self._updated
             )
             database.start()
             self._open[name] = database

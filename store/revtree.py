@@ -155,6 +155,13 @@ def stem(tree: Tree, limit: int) -> list[int]:
     return dropped
 
 
+def remove_leaf(tree: Tree, rev: str) -> list[int]:
+    """Take out a leaf and the ancestors that no other leaf has; returns the numbers of the bodies forgotten."""
+    shared = {known for leaf in leaves(tree) if leaf.rev != rev for known in history(tree, leaf.rev)}
+    removed = [tree.pop(known) for known in history(tree, rev) if known not in shared]
+    return [node.body for node in removed if node.body]
+
+
 def latest_leaves(tree: Tree, rev: str) -> list[Leaf]:
     """The leaves that grew from a revision (itself when it is one), best first."""
     return [leaf for leaf in leaves(tree) if rev in history(tree, leaf.rev)]

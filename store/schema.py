@@ -50,6 +50,19 @@ MIGRATIONS: tuple[str, ...] = (
         body BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE info ADD COLUMN purge_seq INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE info ADD COLUMN purged_infos_limit INTEGER NOT NULL DEFAULT 1000;
+    CREATE TABLE purges (
+        purge_seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        revs BLOB NOT NULL       -- JSON array of the revisions a client asked to purge
+    );
+    CREATE TABLE purged_docs (   -- documents of which nothing was left, at the seq of their purge
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL
+    );
+    """,
 )
 
 _CACHE_KIB_WRITER = 8192
@@ -69,7 +82,9 @@ def create(path: Path, revs_limit: int = 1000) -> None:
         conn.execute("PRAGMA journal_mode = MEMORY")
         migrate(conn)
         conn.execute(
-            "INSERT INTO info VALUES (1, ?, ?, 0, 0, 0, ?, NULL)", (uuid.uuid4().hex, int(time.time()), revs_limit)
+            "INSERT INTO info (one, uuid, created_s, update_seq, doc_count, doc_del_count, revs_limit)"
+            " VALUES (1, ?, ?, 0, 0, 0, ?)",
+            (uuid.uuid4().hex, int(time.time()), revs_limit),
         )
     finally:
         conn.close()

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import hashlib
 import logging
+import secrets
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from store.accounts import Accounts, load_secret
 from store.compaction import compact
 from store.config import StoreConfig
 from store.cors import Cors
+from store.db_updates import DatabaseUpdates
 from store.javascript import JavaScriptPool
 from store.metrics import Metrics
 from store.node_config import NodeConfig, start_sections
@@ -51,6 +53,8 @@ class Store:
             config.admins, self._user_doc, secret, config.cookie_timeout_s, self.password_executor, config.now
         )
         self.metrics = Metrics()
+        self.updates = DatabaseUpdates(secrets.token_hex(6), self.databases.names())
+        self.databases.told = self.updates.note
         self.node_config = NodeConfig(config.data / "config.json", start_sections(config, self.uuid))
         self.cors: Cors | None = None
         self.apply_config()
@@ -72,6 +76,7 @@ class Store:
         """End every held `_changes` answer as its timeout would."""
         self.stopping = True
         self.databases.wake()
+        self.updates.wake()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run background work that ends with the store."""

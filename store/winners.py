@@ -23,11 +23,21 @@ class Winners:
     def winners_since(self, seq: int, limit: int) -> list[Winner]:
         """At most `limit` winners changed after `seq`, in seq order."""
         with self._database.reader() as conn:
-            rows = conn.execute(
-                "SELECT d.seq, d.id, d.rev, d.deleted, d.leaves, d.tree, b.body, b.attachments"
-                " FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.seq > ? ORDER BY d.seq LIMIT ?",
-                (seq, limit),
-            ).fetchall()
+            conn.execute("BEGIN")  # both reads see the same moment
+            try:
+                rows = conn.execute(
+                    "SELECT d.seq, d.id, d.rev, d.deleted, d.leaves, d.tree, b.body, b.attachments"
+                    " FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.seq > ? ORDER BY d.seq LIMIT ?",
+                    (seq, limit),
+                ).fetchall()
+                purged = conn.execute(
+                    "SELECT seq, id, '', 1, 1, NULL, NULL, NULL FROM purged_docs WHERE seq > ? ORDER BY seq LIMIT ?",
+                    (seq, limit),
+                ).fetchall()
+            finally:
+                conn.execute("COMMIT")
+        if purged:
+            rows = sorted(rows + purged)[:limit]
         return [_winner(*row) for row in rows]
 
     def update_seq(self) -> int:

@@ -80,7 +80,7 @@ async def _parse(call: Call, database: Database) -> Feed:
     style = query.get("style", "main_only")
     if style not in ("main_only", "all_docs"):
         raise BadRequest("Supported `style` values: main_only, all_docs")
-    heartbeat_s, timeout_s = _hold(query.get("heartbeat"), query.get("timeout"))
+    heartbeat_s, timeout_s = parse_hold(query.get("heartbeat"), query.get("timeout"))
     params = FeedParams(
         all_leaves=style == "all_docs",
         include_docs=call.flag("include_docs"),
@@ -100,7 +100,7 @@ async def _parse(call: Call, database: Database) -> Feed:
     )
 
 
-def _hold(heartbeat: str | None, timeout: str | None) -> tuple[float | None, float | None]:
+def parse_hold(heartbeat: str | None, timeout: str | None) -> tuple[float | None, float | None]:
     """(heartbeat, timeout) in seconds: a feed with a heartbeat is held for ever, any other at most a minute."""
     if heartbeat is not None and heartbeat != "false":
         if heartbeat == "true":

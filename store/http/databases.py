@@ -11,6 +11,7 @@ from store.database import Database
 from store.documents import load_json
 from store.errors import BadRequest, Forbidden
 from store.http.call import Call, answer
+from store.http.node import node_name
 from store.permissions import check_security, require_db_admin, require_server_admin
 from store.registry import check_name
 
@@ -40,7 +41,7 @@ def database_info(database: Database) -> dict[str, Any]:
     return {
         "instance_start_time": str(database.created_s),
         "db_name": database.name,
-        "purge_seq": f"0-{database.mark}",
+        "purge_seq": f"{database.purge_seq}-{database.mark}",
         "update_seq": f"{database.update_seq}-{database.mark}",
         "sizes": {"file": size, "external": size, "active": size},
         "props": {},
@@ -98,6 +99,20 @@ async def start_compaction(call: Call, database: Database) -> web.Response:
     require_db_admin(call.user, database.security)
     if not database.compacting and not call.rest:
         call.store.spawn(compact(call.store.databases, database.name))
+    return answer({"ok": True}, 202)
+
+
+async def shards(call: Call, database: Database) -> web.Response:
+    """GET /{db}/_shards and /{db}/_shards/{docid}: the one range that holds everything."""
+    nodes = [node_name(call)]
+    if any(call.rest):
+        return answer({"range": "00000000-ffffffff", "nodes": nodes})
+    return answer({"shards": {"00000000-ffffffff": nodes}})
+
+
+async def sync_shards(call: Call, database: Database) -> web.Response:
+    """POST /{db}/_sync_shards: there is no other copy to agree with. Server admins only."""
+    require_server_admin(call.user)
     return answer({"ok": True}, 202)
 
 
