@@ -40,7 +40,7 @@ class Accounts:
     ) -> None:
         self._admins = dict(admins)
         self._lookup = lookup
-        self._secret = secret
+        self.secret = secret
         self._executor = executor
         self.now = now
         self.cookie_timeout_s = cookie_timeout_s
@@ -117,14 +117,14 @@ class Accounts:
         """Roles and salt of a name; the salt is part of every cookie's key, so a new password ends old sessions."""
         password = self._admins.get(name)
         if password is not None:
-            return ("_admin",), hashlib.sha256(self._secret + f"{name}:{password}".encode()).hexdigest()
+            return ("_admin",), hashlib.sha256(self.secret + f"{name}:{password}".encode()).hexdigest()
         doc = await self._lookup(name)
         if doc is None:
             return None
         return tuple(doc.get("roles") or ()), str(doc.get("salt") or "")
 
     def _mac(self, name: str, time_hex: str, salt: str, algorithm: str) -> bytes:
-        return hmac.digest(self._secret + salt.encode(), f"{name}:{time_hex}".encode(), algorithm)
+        return hmac.digest(self.secret + salt.encode(), f"{name}:{time_hex}".encode(), algorithm)
 
 
 def load_secret(path: Path) -> bytes:

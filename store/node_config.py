@@ -22,7 +22,7 @@ _NOT_OVER_HTTP = frozenset(
 )  # fmt: skip
 _NAME = re.compile(r"[^\x00-\x1f\x7f=\[\]]{1,200}\Z")
 _FROM_THE_START = frozenset({("couchdb", "uuid"), ("couchdb", "database_dir"), ("couchdb", "view_index_dir"),
-                             ("chttpd", "bind_address"), ("chttpd", "port")})  # fmt: skip
+                             ("chttpd", "bind_address"), ("chttpd", "port"), ("chttpd_auth", "secret")})  # fmt: skip
 
 
 def start_sections(config: StoreConfig, uuid: str) -> Sections:

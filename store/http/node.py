@@ -88,6 +88,8 @@ def _shown(call: Call, section: str) -> dict[str, str]:
     if section == "admins":
         for name in call.store.config.admins:
             values[name] = "-given at the start-"
+    if section == "chttpd_auth":
+        values["secret"] = call.store.accounts.secret.decode("latin-1")  # whoever has it can check cookies without us
     return values
 
 
