@@ -21,7 +21,7 @@ from api.access.rules import Kind, Scope
 from api.access.schema import DELETED, KIND_BITS, as_json, numbers_of, read_state
 
 WINDOW = 1000  # changes judged at once
-WINDOWS_AT_MOST = 5  # further behind than this, listing all that is allowed is cheaper than testing every change
+WINDOWS_AT_MOST = 2  # further behind than this, listing all that is allowed is cheaper than testing every change
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,12 @@ def listed_changes(
     ordered = sorted(candidates)
     sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON n = value ORDER BY node.change"
     found: list[tuple[int, Row]] = []
-    for start in range(0, len(ordered), WINDOW):
-        part = ordered[start : start + WINDOW]
+    step = min(WINDOW, max(100, 2 * limit))
+    for start in range(0, len(ordered), step):
+        part = ordered[start : start + step]
         rows = list(rows_of(connection, sql, [n for _, n in part]).values())
         found += with_backfill(connection, ground, place, judge(connection, ground, rows), deletions=deletions)
-        if len(found) >= limit and start + WINDOW < len(ordered):
+        if len(found) >= limit and start + step < len(ordered):
             return found, part[-1][0]
     return found, last
 

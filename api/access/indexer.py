@@ -23,9 +23,10 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-BATCH = 1000  # changes read and applied at once
+BATCH = 500  # changes, with their documents, read and applied at once
 LONGEST_WAIT_S = 10.0
 STAND_BY_S = 1.0
+LOOK_EVERY_S = 0.5  # whether the file is still there
 REPORT_EVERY_S = 10.0
 IDENTITY_ID = "_local/access-identity"  # never replicated: a copy of the database has another
 
@@ -91,16 +92,29 @@ class Indexer:
 
     async def follow(self) -> None:
         """Apply the feed, batch after batch. Returns when the file is not the one at the path any more."""
+        feed, removed = asyncio.create_task(self._apply_feed()), asyncio.create_task(self._removed())
+        try:
+            await asyncio.wait({feed, removed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (feed, removed):
+                task.cancel()
+            results = await asyncio.gather(feed, removed, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            raise results[0]
+
+    async def _apply_feed(self) -> None:
         since = self.writer.state.couch_seq
         feed = follow(self.db, since, limit=BATCH, include_docs=True, heartbeat_s=self.heartbeat_s)
         async for batch in feed:
-            if not self._is_in_place():
-                log.warning("the access index was removed; building it again")
-                return
             state = self.writer.state
             if batch.changes or batch.last_seq != state.couch_seq or batch.pending != state.pending:
                 await self._apply(batch)
             self._report(batch)
+
+    async def _removed(self) -> None:
+        while self._is_in_place():  # noqa: ASYNC110  the file system sends no event
+            await asyncio.sleep(LOOK_EVERY_S)
+        log.warning("the access index was removed; building it again")
 
     async def _apply(self, batch: Batch) -> None:
         before = await self._bodies_before(batch.changes)

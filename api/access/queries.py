@@ -212,13 +212,16 @@ def listing(connection: sqlite3.Connection, scope: Scope) -> list[Listed]:
         full = full_reach(connection, ground)
         by_subject = scope.report_depth == UNLIMITED
         rows = allowed_rows(connection, ground, full, deletions=False, private_only=by_subject)
-        listed = {row.id: (row.id, row.rev, row.is_task) for row in rows.values()}
+        listed: list[tuple[str, str, int]] = []
         if by_subject:
             sql = f"""SELECT node.id, node.rev, flags & {KIND_BITS} = {Kind.TASK:d}
                 FROM json_each(?) CROSS JOIN node ON subject = value WHERE flags & {DELETED | PRIVATE} = 0"""
-            for row in connection.execute(sql, (as_json(full.depths),)):
-                listed[row[0]] = row
-        return list(map(Listed._make, sorted(listed.values())))
+            listed = connection.execute(sql, (as_json(full.depths),)).fetchall()
+            # A sign-off key may have brought what its subject brings as well.
+            rows = {n: row for n, row in rows.items() if row.flags & PRIVATE or row.subject not in full.depths}
+        listed += ((row.id, row.rev, row.is_task) for row in rows.values())
+        listed.sort()
+        return list(map(Listed._make, listed))
     finally:
         connection.execute("COMMIT")
 

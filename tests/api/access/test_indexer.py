@@ -89,9 +89,8 @@ async def test_a_removed_file_is_built_again(config: Config, indexer: Any, index
 
     for suffix in ("", "-wal", "-shm"):
         config.access_index.with_name(config.access_index.name + suffix).unlink(missing_ok=True)
-    await db.put(visit("R2", "C1"))
 
-    assert await ids(index, db) >= {"R1", "R2"}
+    assert "R1" in await ids(index, db)
     assert (await index.state()).epoch != before.epoch
 
 
