@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from store.errors import BadRequest, DocValidation, StoreError
 from store.revtree import parse_rev
 
 MAX_DOCUMENT_BYTES = 8_000_000  # CouchDB's max_document_size
+UNKNOWN_LENGTH = -1  # of an attachment that follows
 
 # Members CouchDB computes; a client that sends them back is not wrong, and nothing of them is kept.
 _COMPUTED = frozenset({"_revs_info", "_local_seq", "_conflicts", "_deleted_conflicts"})
@@ -37,7 +37,7 @@ class Incoming:
     content_type: str = "application/octet-stream"
     data: bytes | None = None
     digest: str | None = None
-    length: int = 0
+    length: int = 0  # of the data; while it is still to follow, as announced
     revpos: int | None = None
     stub: bool = False
     follows: bool = False
@@ -112,19 +112,18 @@ def parse_edit(doc: Any, *, doc_id: str | None = None, new_edits: bool = True) -
     """
     if not isinstance(doc, dict):
         raise BadRequest("Document must be a JSON object")
-    given_id = doc.pop("_id", None)
-    if doc_id is None:
-        doc_id = new_id() if given_id is None else check_id(given_id)
-    edit = Edit(doc_id)
-    rev = doc.pop("_rev", None)
-    if rev is not None:
+    given_id = check_id(doc.pop("_id")) if "_id" in doc else None
+    edit = Edit(doc_id or given_id or new_id())
+    if "_rev" in doc:
+        rev = doc.pop("_rev")
         edit.rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)
     revisions = doc.pop("_revisions", None)
-    if revisions is not None and not new_edits:
-        edit.path = _parse_path(revisions)
+    if revisions is not None:
+        path = _parse_path(revisions)
+        edit.path = None if new_edits else path
     deleted = doc.pop("_deleted", False)
     if not isinstance(deleted, bool):
-        raise DocValidation("_deleted must be a boolean")
+        raise _bad_member("_deleted")
     edit.deleted = deleted
     attachments = doc.pop("_attachments", None)
     if attachments is not None:
@@ -133,16 +132,16 @@ def parse_edit(doc: Any, *, doc_id: str | None = None, new_edits: bool = True) -
         if name in _COMPUTED:
             del doc[name]
         elif name not in _REPLICATOR:
-            raise DocValidation(f"Bad special document member: {name}")
+            raise _bad_member(name)
     if not new_edits and not edit.is_local:
         if edit.path is None:
             if edit.rev is None:
-                raise BadRequest(f"Document {doc_id}: _rev or _revisions is required when new_edits is false")
+                raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
             edit.path = [edit.rev]
         edit.rev = None
     edit.body = orjson.dumps(doc)
     if len(edit.body) > MAX_DOCUMENT_BYTES:
-        raise StoreError(doc_id, slug="document_too_large", status=413)
+        raise StoreError(edit.id, slug="document_too_large", status=413)
     return edit
 
 
@@ -155,7 +154,7 @@ def parse_local_rev(rev: object) -> str:
 
 def _parse_path(revisions: Any) -> list[str]:
     if not isinstance(revisions, dict):
-        raise DocValidation("_revisions must be an object")
+        raise _bad_member("_revisions")
     start, ids = revisions.get("start"), revisions.get("ids")
     if not isinstance(start, int) or isinstance(start, bool):
         raise DocValidation("_revisions.start isn't an integer.")
@@ -170,7 +169,7 @@ def _parse_path(revisions: Any) -> list[str]:
 
 def _parse_attachments(attachments: Any) -> dict[str, Incoming]:
     if not isinstance(attachments, dict):
-        raise DocValidation("Attachments must be a JSON object")
+        raise _bad_member("_attachments")
     return {check_attachment_name(name): _parse_attachment(name, value) for name, value in attachments.items()}
 
 
@@ -204,14 +203,15 @@ def _parse_attachment(name: str, value: Any) -> Incoming:
         incoming.stub = True
     elif value.get("follows") is True:
         incoming.follows = True
+        length = value.get("encoded_length" if encoding == "gzip" else "length")
+        incoming.length = length if isinstance(length, int) else UNKNOWN_LENGTH
     else:
         data = value.get("data")
-        if not isinstance(data, str):
-            raise DocValidation(f"Attachment data of {name} must be a base64 string")
+        text = "".join(data.split()) if isinstance(data, str) else "?"  # MIME encoders break lines
         try:
-            set_data(incoming, base64.b64decode(data, validate=True))
-        except (binascii.Error, ValueError) as error:
-            raise BadRequest(f"Attachment {name} has invalid base64 data") from error
+            set_data(incoming, base64.b64decode(text, validate=True))
+        except ValueError:
+            raise BadRequest(f"Invalid attachment data for {name}") from None
     return incoming
 
 
@@ -261,6 +261,10 @@ def revisions_member(path: Sequence[str]) -> dict[str, Any]:
     """`_revisions` of a revision whose history, newest first, is `path`."""
     start, _, _ = path[0].partition("-")
     return {"start": int(start), "ids": [rev.partition("-")[2] for rev in path]}
+
+
+def _bad_member(name: str) -> DocValidation:
+    return DocValidation(f"Bad special document member: {name}")
 
 
 def _illegal(reason: str) -> StoreError:

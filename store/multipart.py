@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from store.documents import Edit, Incoming, load_object, parse_edit, set_data
+from store.documents import UNKNOWN_LENGTH, Edit, Incoming, load_object, parse_edit, set_data
 from store.errors import BadRequest, StoreError, TooLarge
 
 Part = tuple[dict[str, str], memoryview]
@@ -86,6 +86,8 @@ def give_followers(edit: Edit, parts: Sequence[Part], limit_bytes: int) -> None:
         item = waiting.pop(chosen, None) or waiting.pop(name, None)
         if item is None:
             raise BadRequest(f"the multipart body has an attachment {chosen} that the document does not name")
+        if item.length not in (UNKNOWN_LENGTH, len(content)):
+            raise BadRequest(f"attachment {'longer' if len(content) > item.length else 'shorter'} than expected")
         fill(item, bytes(content), limit_bytes)
 
 

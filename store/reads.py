@@ -126,7 +126,7 @@ def render(conn: Connection, mark: str, row: Row, revision: Revision, options: D
     if options.revs_info:
         extra.append((b"_revs_info", orjson.dumps(_revs_info(conn, tree, revision.rev))))
     if options.local_seq:
-        extra.append((b"_local_seq", orjson.dumps(f"{row.seq}-{mark}")))
+        extra.append((b"_local_seq", b"%d" % row.seq))
     if options.conflicts or options.deleted_conflicts:
         others = [leaf for leaf in revtree.leaves(tree) if leaf.rev != revision.rev]
         live = [leaf.rev for leaf in others if not leaf.deleted]

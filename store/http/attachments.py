@@ -27,7 +27,7 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
     if database.name == "_users":
         require_readable(call.user, doc_id)
     rev = given_rev(call) if "rev" in call.query else None
-    named = parse_rev(rev) if rev else None
+    named = parse_rev(rev) if rev is not None else None
     has_it = call.request.headers.get("If-None-Match", "")
 
     def work(conn: Connection) -> tuple[dict[str, Any], bytes]:
@@ -57,7 +57,8 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
         return web.Response(body=data, headers=headers)
     first, last = span
     if first >= len(data):
-        return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
+        failure = {"error": "requested_range_not_satisfiable", "reason": "Requested range not satisfiable"}
+        return answer(failure, 416, {"Content-Range": f"bytes */{len(data)}"})
     headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
     return web.Response(status=206, body=data[first : last + 1], headers=headers)
 
@@ -93,7 +94,7 @@ async def _change(call: Call, database: Database, doc_id: str, name: str, incomi
     if database.name == "_users":
         require_readable(call.user, doc_id)
     rev = given_rev(call)
-    named = parse_rev(rev) if rev else None
+    named = parse_rev(rev) if rev is not None else None
     row = reads.find(database.conn, doc_id)
     edit = Edit(doc_id, rev=named)
     kept: dict[str, Incoming] = {}
@@ -116,7 +117,7 @@ async def _change(call: Call, database: Database, doc_id: str, name: str, incomi
         kept[name] = incoming
     edit.attachments = kept
     result = await write_one(call, database, edit)
-    location = call.url(quote(database.name, safe=""), quote(doc_id, safe="/"), quote(name, safe="/"))
+    location = call.url(*(quote(segment, safe="") for segment in (database.name, doc_id, name)))
     created = incoming is not None
     headers = {"ETag": f'"{result.rev}"', **({"Location": location} if created else {})}
     return answer({"ok": True, "id": result.id, "rev": result.rev}, 201 if created else 200, headers)

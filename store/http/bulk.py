@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
 
-from store import admission, reads, revtree
+from store import admission, multipart, reads, revtree
 from store.database import Database
 from store.documents import Edit, load_object, parse_edit
 from store.edits import Outcome
 from store.errors import BadRequest, StoreError
-from store.http.call import Call, answer
-from store.http.documents import PARSE_IN_THREAD_BYTES, doc_options
+from store.http.call import STANDARD_HEADERS, Call, answer
+from store.http.documents import PARSE_IN_THREAD_BYTES, doc_options, related, takes_multipart
 from store.permissions import require_db_admin
 from store.revtree import parse_rev
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")  # have no place in a header
 
 
 async def bulk_docs(call: Call, database: Database) -> web.Response:
@@ -68,53 +72,110 @@ def _result_row(edit: Edit, outcome: Outcome) -> bytes:
 
 
 async def bulk_get(call: Call, database: Database) -> web.Response:
-    """POST /{db}/_bulk_get with {"docs": [{"id", "rev"?}]}: each document's revisions, in order, found or not."""
-    body = await call.json_body()
-    docs = body.get("docs")
+    """POST /{db}/_bulk_get with {"docs": [{"id", "rev"?}]}: each document's revisions, in order, found or not.
+
+    Multipart for those who take nothing else.
+    """
+    docs = (await call.json_body()).get("docs")
     if not isinstance(docs, list):
         raise BadRequest("Missing JSON list of 'docs'.")
     options = doc_options(call)
     _require_readable(call, database)
+    mixed = takes_multipart(call, "multipart/mixed")
+    as_multipart = not _takes_json(call) and (mixed or takes_multipart(call, "multipart/related"))
+    boundary = multipart.new_boundary()
 
-    def work(conn: Connection) -> bytes:
+    def read(conn: Connection) -> bytes:
         ids = [doc["id"] for doc in docs if isinstance(doc, dict) and isinstance(doc.get("id"), str)]
         rows = reads.find_many(conn, ids)
-        results = [_bulk_get_row(conn, database.mark, doc, rows, options) for doc in docs]
-        return b'{"results":[' + b",".join(results) + b"]}"
+        results = [(doc_id, _opened(conn, doc_id, doc, rows, options)) for doc_id, doc in map(_identified, docs)]
+        if as_multipart:
+            return _bulk_get_parts(conn, database.mark, results, options, boundary)
+        listed = [_bulk_get_row(conn, database.mark, doc_id, found, options) for doc_id, found in results]
+        return b'{"results":[' + b",".join(listed) + b"]}"
 
-    return answer(await database.read(work))
+    body = await database.read(read)
+    if not as_multipart:
+        return answer(body)
+    content_type = f'multipart/{"mixed" if mixed else "related"}; boundary="{boundary}"'
+    return web.Response(body=body, headers={**STANDARD_HEADERS, "Content-Type": content_type})
 
 
-def _bulk_get_row(
-    conn: Connection, mark: str, doc: Any, rows: dict[str, reads.Row], options: reads.DocOptions
-) -> bytes:
-    doc_id = doc.get("id") if isinstance(doc, dict) else None
+class _Absent(NamedTuple):
+    """What `_bulk_get` has in the place of a revision that it cannot give."""
+
+    rev: Any
+    slug: str
+    reason: str
+
+
+Opened = list[tuple[reads.Row, reads.Revision] | _Absent]
+
+
+def _takes_json(call: Call) -> bool:
+    accepted = call.request.headers.get("Accept", "*/*")
+    return any(media_type in accepted for media_type in ("application/json", "application/*", "*/*"))
+
+
+def _identified(doc: Any) -> tuple[Any, Any]:
+    return (doc.get("id") if isinstance(doc, dict) else None), doc
+
+
+def _opened(conn: Connection, doc_id: Any, doc: Any, rows: dict[str, reads.Row], options: reads.DocOptions) -> Opened:
+    """The revisions that one member of `docs` asks for."""
     if not isinstance(doc_id, str):
-        return _bulk_get_error(doc_id, None, "bad_request", "document id missed")
+        return [_Absent(None, "bad_request", "document id missed")]
     rev = doc.get("rev")
     try:
         revs = None if rev is None else [parse_rev(rev)]
     except BadRequest as error:
-        return _bulk_get_error(doc_id, rev, error.slug, error.reason)
+        return [_Absent(rev, error.slug, error.reason)]
     row = rows.get(doc_id)
-    parts: list[bytes] = []
+    found: Opened = []
     for each in reads.open_revs(conn, row, doc_id, revs, latest=options.latest):
-        if isinstance(each, str):
-            parts.append(_error_member(doc_id, each, "not_found", "missing"))
+        if isinstance(each, str) or row is None:
+            found.append(_Absent(each, "not_found", "missing"))
         else:
-            assert row is not None
-            parts.append(b'{"ok":' + reads.render(conn, mark, row, each, options) + b"}")
-    if not parts:
-        parts.append(_error_member(doc_id, "undefined", "not_found", "missing"))
+            found.append((row, each))
+    return found or [_Absent("undefined", "not_found", "missing")]
+
+
+def _bulk_get_row(conn: Connection, mark: str, doc_id: Any, found: Opened, options: reads.DocOptions) -> bytes:
+    parts: list[bytes] = []
+    for each in found:
+        if isinstance(each, _Absent):
+            parts.append(b'{"error":' + _error(doc_id, each) + b"}")
+        else:
+            parts.append(b'{"ok":' + reads.render(conn, mark, *each, options) + b"}")
     return b'{"id":' + orjson.dumps(doc_id) + b',"docs":[' + b",".join(parts) + b"]}"
 
 
-def _bulk_get_error(doc_id: Any, rev: Any, slug: str, reason: str) -> bytes:
-    return b'{"id":' + orjson.dumps(doc_id) + b',"docs":[' + _error_member(doc_id, rev, slug, reason) + b"]}"
+def _bulk_get_parts(
+    conn: Connection, mark: str, results: Sequence[tuple[Any, Opened]], options: reads.DocOptions, boundary: str
+) -> bytes:
+    """Every revision as a part of its own, its attachments as parts of that."""
+    between = f"\r\n--{boundary}\r\n".encode()
+    parts: list[bytes] = []
+    with_data = replace(options, attachments=True)
+    for doc_id, found in results:
+        for each in found:
+            if isinstance(each, _Absent):
+                parts += (between, b'Content-Type: application/json; error="true"\r\n\r\n', _error(doc_id, each))
+                continue
+            row, revision = each
+            if not revision.attachments:
+                body = reads.render(conn, mark, row, revision, options)
+                parts += (between, b"Content-Type: application/json\r\n\r\n", body)
+                continue
+            inner = multipart.new_boundary()
+            head = f"X-Doc-Id: {_CONTROLS.sub('', doc_id)}\r\nX-Rev-Id: {revision.rev}\r\n"
+            head += f'Content-Type: multipart/related; boundary="{inner}"\r\n\r\n'
+            parts += (between, head.encode(), related(conn, mark, row, revision, with_data, inner))
+    return b"".join([*parts, f"\r\n--{boundary}--\r\n".encode()]) if parts else b""
 
 
-def _error_member(doc_id: Any, rev: Any, slug: str, reason: str) -> bytes:
-    return orjson.dumps({"error": {"id": doc_id, "rev": rev, "error": slug, "reason": reason}})
+def _error(doc_id: Any, absent: _Absent) -> bytes:
+    return orjson.dumps({"id": doc_id, "rev": absent.rev, "error": absent.slug, "reason": absent.reason})
 
 
 async def revs_diff(call: Call, database: Database) -> web.Response:

@@ -17,7 +17,7 @@ from store.documents import Edit, check_id, load_json, load_object, parse_edit, 
 from store.edits import Written
 from store.errors import BadRequest, Conflict, NotFound, StoreError
 from store.http.call import STANDARD_HEADERS, Call, answer
-from store.reads import PLAIN, DocOptions, Revision, Row
+from store.reads import DocOptions, Revision, Row
 from store.revtree import parse_rev
 from store.user_docs import require_readable
 
@@ -55,13 +55,22 @@ def _revs(value: Any, name: str) -> list[str]:
 
 def given_rev(call: Call) -> str | None:
     """The revision a client names by `rev`, `If-Match` or not at all; raises BadRequest when the two differ."""
-    query = call.query.get("rev") or None
+    query = call.query.get("rev")
     header = call.request.headers.get("If-Match", "").strip().removeprefix("W/").strip('"') or None
     if header == "*":
         header = None
-    if query and header and query != header:
+    if query is not None and header and query != header:
         raise BadRequest("Document rev and etag have different values")
-    return query or header
+    return header if query is None else query
+
+
+def takes_multipart(call: Call, media_type: str) -> bool:
+    """Whether the answer may be multipart: CouchDB prefers it unless `Accept` leaves it out, as PouchDB's does."""
+    header = call.request.headers.get("Accept")
+    if header is None:
+        return True
+    accepted = {each.partition(";")[0].strip() for each in header.split(",")}
+    return not accepted.isdisjoint((media_type, "multipart/*", "*/*"))
 
 
 def etag_matches(call: Call, etag: str) -> bool:
@@ -91,22 +100,23 @@ async def get_document(call: Call, database: Database, doc_id: str) -> web.Strea
         return await _get_open_revs(call, database, doc_id, options)
     named = given_rev(call) if "rev" in call.query else None
     named = parse_rev(named) if named is not None else None
-    as_multipart = call.accepts("multipart/related") and (options.attachments or options.atts_since is not None)
+    with_data = options.attachments or options.atts_since is not None
+    as_multipart = with_data and takes_multipart(call, "multipart/related")
 
     def work(conn: Connection) -> tuple[str, bytes, bytes | None]:
         row = reads.find(conn, doc_id)
         revision = reads.open_revision(conn, row, doc_id, named, latest=options.latest)
         assert row is not None
-        if as_multipart:
+        if as_multipart and revision.attachments:
             boundary = multipart.new_boundary()
-            return revision.rev, boundary.encode(), _related(conn, database.mark, row, revision, options, boundary)
+            return revision.rev, boundary.encode(), related(conn, database.mark, row, revision, options, boundary)
         return revision.rev, reads.render(conn, database.mark, row, revision, options), None
 
     rev, body, parts = await database.read(work)
     if parts is not None:
         content_type = f'multipart/related; boundary="{body.decode()}"'
         return web.Response(body=parts, headers={**STANDARD_HEADERS, "Content-Type": content_type, "ETag": f'"{rev}"'})
-    if options in (PLAIN, DocOptions(latest=True)):
+    if not (options.revs_info or options.local_seq or options.conflicts or options.deleted_conflicts):
         if etag_matches(call, rev):
             return not_modified(rev)
         return answer(body, 200, {"ETag": f'"{rev}"'})
@@ -116,7 +126,7 @@ async def get_document(call: Call, database: Database, doc_id: str) -> web.Strea
 async def _get_open_revs(call: Call, database: Database, doc_id: str, options: DocOptions) -> web.StreamResponse:
     asked = call.query["open_revs"]
     revs = None if asked == "all" else _revs(load_json(asked.encode()), "open_revs")
-    mixed = call.accepts("multipart/mixed")
+    mixed = takes_multipart(call, "multipart/mixed")
     if mixed:
         options = replace(options, attachments=True)
     boundary = multipart.new_boundary()
@@ -136,7 +146,7 @@ async def _get_open_revs(call: Call, database: Database, doc_id: str, options: D
                 parts.append(b'{"ok":' + reads.render(conn, database.mark, row, each, options) + b"}")
             elif each.attachments:  # they follow whether asked for or not: CouchDB's replicator relies on it
                 inner = multipart.new_boundary()
-                body = _related(conn, database.mark, row, each, options, inner)
+                body = related(conn, database.mark, row, each, options, inner)
                 parts.append(f'\r\nContent-Type: multipart/related; boundary="{inner}"\r\n\r\n'.encode() + body)
             else:
                 body = reads.render(conn, database.mark, row, each, options)
@@ -153,7 +163,7 @@ async def _get_open_revs(call: Call, database: Database, doc_id: str, options: D
     return answer(body)
 
 
-def _related(conn: Connection, mark: str, row: Row, revision: Revision, options: DocOptions, boundary: str) -> bytes:
+def related(conn: Connection, mark: str, row: Row, revision: Revision, options: DocOptions, boundary: str) -> bytes:
     """A revision whose attachments follow it as parts of their own instead of base64."""
     tree = revtree.decode(row.tree)
     sent = reads.with_data(tree, revision, options)
@@ -224,11 +234,11 @@ async def delete_document(call: Call, database: Database, doc_id: str) -> web.Re
     rev = given_rev(call)
     edit = Edit(doc_id, deleted=True)
     if edit.is_local:
-        edit.rev = parse_local_rev(rev) if rev else None
+        edit.rev = parse_local_rev(rev) if rev is not None else None
     else:
-        edit.rev = parse_rev(rev) if rev else None
+        edit.rev = parse_rev(rev) if rev is not None else None
         row = reads.find(database.conn, doc_id)
-        if row is None or (row.deleted and edit.rev is None):
+        if row is None or row.deleted:
             raise NotFound("missing" if row is None else "deleted")
         if edit.rev is None:
             raise Conflict
@@ -278,7 +288,7 @@ def written(call: Call, database: Database, result: Written, *, created: bool = 
         return answer({"ok": True, "id": result.id}, 202)
     headers: Mapping[str, str] = {"ETag": f'"{result.rev}"'}
     if created:
-        headers = {**headers, "Location": call.url(quote(database.name, safe=""), quote(result.id, safe="/"))}
+        headers = {**headers, "Location": call.url(quote(database.name, safe=""), quote(result.id, safe=""))}
     return answer({"ok": True, "id": result.id, "rev": result.rev}, 201 if created else 200, headers)
 
 

@@ -57,7 +57,7 @@ class Client:
         query = {
             name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in params.items()
         }
-        sent = {**(basic(*user) if user else {}), **(headers or {})}
+        sent = {"Accept": "application/json", **(basic(*user) if user else {}), **(headers or {})}
         if json is not None:
             data = orjson.dumps(json)
             sent.setdefault("Content-Type", "application/json")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from store import multipart
 from tests.store.store_client import Client
 
 TEXT = b"hello attachment"
@@ -57,7 +58,11 @@ async def test_attachment_has_an_address_of_its_own(store: Client, db: str) -> N
         ("bytes=6-", 206, b"attachment"),
         ("bytes=-4", 206, b"ment"),
         ("bytes=10-900", 206, TEXT[10:]),
-        ("bytes=900-", 416, b""),
+        (
+            "bytes=900-",
+            416,
+            b'{"error":"requested_range_not_satisfiable","reason":"Requested range not satisfiable"}\n',
+        ),
         ("bytes=x", 200, TEXT),
     ],
 )
@@ -155,10 +160,25 @@ async def test_missing_follower_is_refused(store: Client, db: str) -> None:
     assert (await store.put(f"{db}/a", data=body, headers=headers)).status == 400
 
 
-async def test_document_is_sent_as_multipart_when_asked(store: Client, db: str) -> None:
+@pytest.mark.parametrize("sent", [b"on", b"ones"])
+async def test_follower_of_another_length_is_refused(store: Client, db: str, sent: bytes) -> None:
+    body, headers = related({"_attachments": {"a": {"follows": True, "length": 3}}}, sent)
+
+    assert (await store.put(f"{db}/a", data=body, headers=headers)).status == 400
+    assert (await store.get(f"{db}/a")).status == 404
+
+
+async def test_inline_data_may_be_broken_into_lines(store: Client, db: str) -> None:
+    await store.put(f"{db}/a", {"_attachments": {"f": {"data": "aGVs\r\nbG8=\r\n"}}})
+
+    assert (await store.get(f"{db}/a/f")).raw == b"hello"
+
+
+@pytest.mark.parametrize("accept", ["multipart/related", "*/*"])
+async def test_document_is_sent_as_multipart_when_it_may_be(store: Client, db: str, accept: str) -> None:
     await store.put(f"{db}/a/f", data=TEXT, headers={"Content-Type": "text/plain"})
 
-    found = await store.get(f"{db}/a", attachments=True, headers={"Accept": "multipart/related"})
+    found = await store.get(f"{db}/a", attachments=True, headers={"Accept": accept})
 
     assert found.headers["Content-Type"].startswith("multipart/related; boundary=")
     assert b'"follows":true' in found.raw
@@ -174,6 +194,21 @@ async def test_open_revs_are_sent_as_multipart_mixed_when_asked(store: Client, d
 
     assert found.headers["Content-Type"].startswith("multipart/mixed; boundary=")
     assert TEXT in found.raw
+
+
+async def test_bulk_get_is_multipart_for_those_who_take_nothing_else(store: Client, db: str) -> None:
+    rev = (await store.put(f"{db}/a/f", data=TEXT)).body["rev"]
+    await store.put(f"{db}/b", {"plain": True})
+    asked = {"docs": [{"id": "a"}, {"id": "b"}, {"id": "nope"}]}
+
+    found = await store.post(f"{db}/_bulk_get", asked, headers={"Accept": "multipart/mixed"})
+
+    boundary = found.headers["Content-Type"].removeprefix('multipart/mixed; boundary="').removesuffix('"')
+    parts = [bytes(content) for _, content in multipart.split(found.raw, boundary)]
+    assert f"X-Doc-Id: a\r\nX-Rev-Id: {rev}\r\n".encode() in found.raw
+    assert TEXT in parts[0]
+    assert orjson.loads(parts[1])["plain"] is True
+    assert orjson.loads(parts[2])["reason"] == "missing"
 
 
 async def test_atts_since_sends_only_what_is_new(store: Client, db: str) -> None:
