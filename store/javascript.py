@@ -56,7 +56,8 @@ class JavaScriptError(StoreError):
     @classmethod
     def from_thrown(cls, thrown: Any) -> JavaScriptError:
         if isinstance(thrown, dict) and "error" in thrown:
-            return cls(str(thrown.get("reason", "")), slug=str(thrown["error"]))
+            status = 406 if thrown["error"] == "not_acceptable" else None
+            return cls(str(thrown.get("reason", "")), slug=str(thrown["error"]), status=status)
         return cls(thrown if isinstance(thrown, str) else _json_text(thrown), slug="unknown_error")
 
 
@@ -182,6 +183,23 @@ class JavaScript:
                 raise JavaScriptError(error.reason, slug="timeout") from None
 
         return await self._in_thread(lambda: [passes(doc) for doc in docs])
+
+    async def run_page(self, kind: str, source: str, ddoc: bytes, *arguments: bytes) -> Any:
+        """What a `show`, `list` or `update` function answers, as the harness tells it; raises JavaScriptError."""
+        program = ("compile", source, ddoc)
+
+        def run() -> Any:
+            try:
+                answer = self._run(program, kind, *(argument.decode() for argument in arguments))
+            except _Thrower as error:
+                raise JavaScriptError.from_thrown(error.thrown) from None
+            except _OutOfLimits as error:
+                raise JavaScriptError(error.reason, slug="timeout") from None
+            result, lines = _decode_answer.decode(_well_formed(answer))
+            _write_log(lines)
+            return orjson.loads(bytes(result))
+
+        return await self._in_thread(run)
 
     async def filter_by_view(self, source: str, docs: Sequence[bytes]) -> list[bool]:
         """Whether the map function emits anything for each document (the `_view` filter of `_changes`)."""

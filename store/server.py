@@ -21,6 +21,7 @@ from store.http import (
     changes,
     databases,
     db_updates,
+    design,
     documents,
     find,
     listing,
@@ -96,10 +97,10 @@ DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
 DESIGN: Mapping[str, Mapping[str, DocumentHandler]] = {
     "_view": {"GET": views.query_view, "POST": views.query_view},
     "_info": {"GET": views.design_info},
-    "_update": {"PUT": views.not_available, "POST": views.not_available},
-    "_show": {"GET": views.not_available, "POST": views.not_available},
-    "_list": {"GET": views.not_available, "POST": views.not_available},
-    "_rewrite": {"GET": views.not_available, "POST": views.not_available},
+    "_update": dict.fromkeys(("GET", "PUT", "POST", "DELETE"), design.update),
+    "_show": dict.fromkeys(("GET", "PUT", "POST", "DELETE"), design.show),
+    "_list": {"GET": design.list_rows, "POST": design.list_rows},
+    "_rewrite": dict.fromkeys(("GET", "PUT", "POST", "DELETE"), design.rewrite),
 }
 
 DOCUMENT: Mapping[str, DocumentHandler] = {

@@ -125,6 +125,103 @@
     }
   }
 
+  // --- shows, lists and updates
+
+  var page = null; // what the function that runs now has started, sent and offered
+  var types = {
+    all: ["*/*"], text: ["text/plain; charset=utf-8", "txt"], html: ["text/html; charset=utf-8"],
+    xhtml: ["application/xhtml+xml", "xhtml"], xml: ["application/xml", "text/xml", "application/x-xml"],
+    js: ["text/javascript", "application/javascript", "application/x-javascript"], css: ["text/css"],
+    ics: ["text/calendar"], csv: ["text/csv"], rss: ["application/rss+xml"], atom: ["application/atom+xml"],
+    yaml: ["application/x-yaml", "text/yaml"], multipart_form: ["multipart/form-data"],
+    url_encoded_form: ["application/x-www-form-urlencoded"], json: ["application/json", "text/x-json"],
+  };
+
+  function beginPage(rows) {
+    page = { started: {}, chunks: [], offers: [], rows: rows, next: 0 };
+    global.start = function start(response) { page.started = response || {}; };
+    global.send = function send(chunk) { page.chunks.push(String(chunk)); };
+    global.getRow = function getRow() { return page.next < page.rows.length ? page.rows[page.next++] : null; };
+    global.provides = function provides(type, offer) { page.offers.push([type, offer]); };
+    global.registerType = function registerType(type) { types[type] = Array.prototype.slice.call(arguments, 1); };
+  }
+
+  function mimeTypes(offer) { return types[offer[0]] || []; }
+
+  // The offer the client likes best, with the type it is sent as.
+  function chooseOffer(req) {
+    var format = req.query && req.query.format;
+    var wanted = format ? (types[format] || [format]) : String((req.headers || {}).Accept || "*/*").split(",")
+      .map(function (range, position) {
+        var quality = /;\s*q=([0-9.]+)/.exec(range);
+        return { type: range.split(";")[0].trim(), quality: quality ? Number(quality[1]) : 1, position: position };
+      })
+      .sort(function (a, b) { return b.quality - a.quality || a.position - b.position; })
+      .map(function (range) { return range.type; });
+    for (var i = 0; i < wanted.length; i++) {
+      var range = wanted[i].split(";")[0], start = range.split("/")[0] + "/";
+      for (var j = 0; j < page.offers.length; j++) {
+        var offered = mimeTypes(page.offers[j]);
+        for (var k = 0; k < offered.length; k++) {
+          var type = offered[k].split(";")[0];
+          if (range === "*/*" || range === type || (range === start + "*" && type.indexOf(start) === 0)) {
+            return { run: page.offers[j][1], type: range === "*/*" ? offered[0] : offered[k] };
+          }
+        }
+      }
+    }
+    throw { error: "not_acceptable", reason: "Content-Type " + (format || (req.headers || {}).Accept) +
+      " not supported, try one of: " + page.offers.map(mimeTypes).join(", ") };
+  }
+
+  function asResponse(result, kind) {
+    if (result === undefined || result === null) { return {}; }
+    if (typeof result === "string") { return { body: result }; }
+    if (typeof result !== "object") {
+      throw { error: "render_error", reason: "undefined response from " + kind + " function" };
+    }
+    return result;
+  }
+
+  function finishPage(result, req, kind) {
+    var type = null;
+    if (page.offers.length) {
+      var offer = chooseOffer(req);
+      type = offer.type;
+      result = offer.run.call(ddoc);
+    }
+    var given = asResponse(result, kind), headers = {}, name;
+    if (type) { headers["Content-Type"] = type; }
+    [page.started.headers, given.headers].forEach(function (some) {
+      for (name in some || {}) { headers[name] = some[name]; }
+    });
+    var response = { code: given.code || page.started.code, headers: headers };
+    if (page.chunks.length) {
+      response.body = page.chunks.join("") + (given.body === undefined ? "" : given.body);
+    } else {
+      ["body", "base64", "json"].forEach(function (member) {
+        if (given[member] !== undefined) { response[member] = given[member]; }
+      });
+    }
+    return response;
+  }
+
+  function runPage(rows, run) {
+    beginPage(rows);
+    try {
+      return answer(run());
+    } catch (error) {
+      if (isLimit(error)) { throw error; }
+      if (Array.isArray(error) && error.length === 3) {
+        throw { error: String(error[1]), reason: String(error[2]) };
+      }
+      if (error && typeof error === "object" && "error" in error && !(error instanceof Error)) { throw error; }
+      throw { error: "render_error", reason: "function raised error: " + describe(error) };
+    } finally {
+      page = null;
+    }
+  }
+
   var calls = {
     compileMaps: function (sources, lib) {
       ddoc = { views: { lib: parse(lib) } };
@@ -163,6 +260,24 @@
     },
     filter: function (doc, req) {
       return answer(Boolean(fun.call(ddoc, parse(doc), parse(req))));
+    },
+    show: function (doc, reqJson) {
+      var req = parse(reqJson);
+      return runPage([], function () { return finishPage(fun.call(ddoc, parse(doc), req), req, "show"); });
+    },
+    list: function (head, rows, reqJson) {
+      var req = parse(reqJson);
+      return runPage(parse(rows), function () { return finishPage(fun.call(ddoc, parse(head), req), req, "list"); });
+    },
+    update: function (doc, reqJson) {
+      var req = parse(reqJson);
+      return runPage([], function () {
+        var pair = fun.call(ddoc, parse(doc), req);
+        if (!Array.isArray(pair)) {
+          throw { error: "render_error", reason: "undefined response from update function" };
+        }
+        return { doc: pair[0] === undefined ? null : pair[0], response: asResponse(pair[1], "update") };
+      });
     },
   };
 

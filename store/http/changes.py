@@ -22,7 +22,7 @@ from store.database import Database
 from store.documents import load_json, load_object
 from store.errors import BadRequest, NotFound, StoreError
 from store.http.call import Call
-from store.http.databases import database_info
+from store.http.javascript_request import javascript_request
 from store.permissions import require_db_admin
 from store.reads import DocOptions
 from store.selector import compile_selector
@@ -158,30 +158,9 @@ async def _filter(
     source = (ddoc.doc.get("filters") or {}).get(function)
     if not isinstance(source, str):
         raise NotFound(f"missing json key: {function}" if ddoc.doc.get("filters") else "missing json key: filters")
-    request = _javascript_request(call, database, body)
+    request = javascript_request(call, database, body=orjson.dumps(body) if body else None)
     engine = call.store.javascript.engine(source)
     return replace(params, needs_doc=True), lambda docs: engine.filter_docs(source, docs, request, ddoc.source)
-
-
-def _javascript_request(call: Call, database: Database, body: dict[str, Any]) -> dict[str, Any]:
-    """`req` of a filter function."""
-    path = call.request.path.strip("/").split("/")
-    return {
-        "info": database_info(database),
-        "id": None,
-        "method": call.method,
-        "requested_path": path,
-        "path": path,
-        "raw_path": call.request.path_qs,
-        "query": {str(name): value for name, value in call.query.items()},
-        "headers": {str(name): value for name, value in call.request.headers.items()},
-        "body": orjson.dumps(body).decode() if body else "undefined",
-        "peer": call.request.remote,
-        "form": {},
-        "cookie": {},
-        "userCtx": call.user.context(database.name),
-        "secObj": database.security,
-    }
 
 
 async def _batches(database: Database, feed: Feed, after: int, limit: int) -> AsyncIterator[tuple[list[Change], int]]:

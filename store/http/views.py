@@ -9,7 +9,7 @@ from aiohttp import web
 
 from store.database import Database
 from store.documents import load_object
-from store.errors import BadRequest, NotFound, NotImplementedByStore
+from store.errors import BadRequest, NotFound
 from store.http.call import Call, answer
 from store.permissions import require_db_admin
 from store.view_query import ViewParams
@@ -75,8 +75,3 @@ async def design_info(call: Call, database: Database, ddoc_id: str) -> web.Respo
     ddoc = database.design_doc(ddoc_id)
     info = await call.store.databases.views(database).info(ddoc.doc)
     return answer({"name": ddoc_id.removeprefix("_design/"), "view_index": info})
-
-
-async def not_available(call: Call, database: Database, ddoc_id: str) -> web.Response:
-    """Shows, lists, updates and rewrites of design documents."""
-    raise NotImplementedByStore(f"{call.request.method} functions of design documents are not run by this store.")

@@ -1,0 +1,37 @@
+"""`req`: a request as the functions of design documents see it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import parse_qsl
+
+from store.database import Database
+from store.http.call import Call
+from store.http.databases import database_info
+
+
+def javascript_request(
+    call: Call, database: Database, *, doc_id: str | None = None, body: bytes | None = None
+) -> dict[str, Any]:
+    """The request object of CouchDB's documentation; `body` None: the request has none."""
+    path = call.request.path.strip("/").split("/")
+    text = "undefined" if body is None else body.decode("utf-8", "replace")
+    is_form = call.request.content_type == "application/x-www-form-urlencoded"
+    return {
+        "info": database_info(database),
+        "uuid": uuid.uuid4().hex,
+        "id": doc_id,
+        "method": call.method,
+        "requested_path": path,
+        "path": path,
+        "raw_path": call.request.path_qs,
+        "query": {str(name): value for name, value in call.query.items()},
+        "headers": {str(name): value for name, value in call.request.headers.items() if name != "Authorization"},
+        "body": text,
+        "peer": call.request.remote,
+        "form": dict(parse_qsl(text)) if is_form and body is not None else {},
+        "cookie": {name: value for name, value in call.request.cookies.items() if name != "AuthSession"},
+        "userCtx": call.user.context(database.name),
+        "secObj": database.security,
+    }
