@@ -17,12 +17,16 @@ from store.reads import PLAIN, DocOptions, Revision
 _ROWS_PER_PAGE = 500
 _ROWS_PER_PAGE_WITH_DOCS = 100
 _UNLIMITED = 2**62
+_DESIGN, _BEHIND_DESIGN = "_design/", "_design0"
 _ONE_RANGE = frozenset({"key", "startkey", "start_key", "endkey", "end_key"})
 
 
 @dataclass(frozen=True, slots=True)
 class ListingParams:
-    """What to list. Bounds are document ids; `empty` says that a bound of another type excludes everything."""
+    """What to list. Bounds are document ids; `empty` says that a bound of another type excludes everything.
+
+    With `design_only` other documents are as if they were not there.
+    """
 
     low: str | None = None
     high: str | None = None
@@ -36,6 +40,7 @@ class ListingParams:
     options: DocOptions = PLAIN
     update_seq: bool = False
     empty: bool = False
+    design_only: bool = False
 
 
 def parse_listing(given: dict[str, Any]) -> ListingParams:
@@ -66,25 +71,20 @@ def parse_listing(given: dict[str, Any]) -> ListingParams:
             return replace(params, empty=True)
         return replace(params, low=key, high=key)
     inclusive_end = _flag(given, "inclusive_end", True)
-    start_rank, start = _bound(given, "startkey", "start_key")
-    end_rank, end = _bound(given, "endkey", "end_key")
+    start_below, start = _bound(given, "startkey", "start_key")
+    end_below, end = _bound(given, "endkey", "end_key")
     if descending:
-        # Ids are strings: a bound of a lower type is below all of them, one of a higher type above.
-        empty = start_rank < 0 or end_rank > 0
-        return replace(params, low=end, high=start, low_inclusive=inclusive_end, empty=empty)
-    return replace(params, low=start, high=end, high_inclusive=inclusive_end, empty=start_rank > 0 or end_rank < 0)
+        return replace(params, low=end, high=start, low_inclusive=inclusive_end, empty=start_below)
+    return replace(params, low=start, high=end, high_inclusive=inclusive_end, empty=end_below)
 
 
-def _bound(given: dict[str, Any], *names: str) -> tuple[int, str | None]:
+def _bound(given: dict[str, Any], *names: str) -> tuple[bool, str | None]:
+    """(whether the bound is below all ids, the bound): all other types are below strings in Erlang's order."""
     for name in names:
         if name in given:
             value = given[name]
-            if isinstance(value, str):
-                return 0, value
-            if value is None or isinstance(value, (bool, int, float)):
-                return -1, None
-            return 1, None
-    return 0, None
+            return (False, value) if isinstance(value, str) else (True, None)
+    return False, None
 
 
 def _flag(given: dict[str, Any], name: str, default: bool = False) -> bool:
@@ -101,8 +101,32 @@ def _count(given: dict[str, Any], name: str, default: int) -> int:
     return value
 
 
+def only_design(params: ListingParams) -> ListingParams:
+    """The same question about design documents alone."""
+    low, high, high_inclusive = params.low, params.high, params.high_inclusive
+    if low is None or low < _DESIGN:
+        low = _DESIGN
+    if high is None or high >= _BEHIND_DESIGN:
+        high, high_inclusive = _BEHIND_DESIGN, False
+    keys = params.keys
+    if keys is not None:
+        keys = tuple(key for key in keys if isinstance(key, str) and key.startswith(_DESIGN))
+    return replace(params, low=low, high=high, high_inclusive=high_inclusive, keys=keys, design_only=True)
+
+
+def count_design_docs(conn: Connection) -> int:
+    """`total_rows` of `_design_docs`."""
+    number: int = conn.execute(
+        "SELECT count(*) FROM docs WHERE deleted = 0 AND id >= ? AND id < ?", (_DESIGN, _BEHIND_DESIGN)
+    ).fetchone()[0]
+    return number
+
+
 def count_before(conn: Connection, params: ListingParams) -> int:
-    """How many live documents precede the first bound: the `offset` of the answer, before `skip`."""
+    """How many live documents precede the first bound: the `offset` of the answer, before `skip`.
+
+    CouchDB counts all documents before it, for `_design_docs` too.
+    """
     first = params.high if params.descending else params.low
     if first is None:
         return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,7 +12,16 @@ from store.database import Database
 from store.documents import load_json
 from store.errors import BadRequest, QueryParseError
 from store.http.call import Call, answer
-from store.listing import KeysReader, ListingParams, RangeReader, count_before, local_rows, parse_listing
+from store.listing import (
+    KeysReader,
+    ListingParams,
+    RangeReader,
+    count_before,
+    count_design_docs,
+    local_rows,
+    only_design,
+    parse_listing,
+)
 from store.permissions import require_db_admin
 
 _JSON_PARAMS = frozenset({"key", "keys", "startkey", "start_key", "endkey", "end_key"})
@@ -30,11 +38,7 @@ async def all_docs(call: Call, database: Database) -> web.StreamResponse:
 
 async def design_docs(call: Call, database: Database) -> web.StreamResponse:
     """GET or POST /{db}/_design_docs: the same for design documents."""
-    params = await _params(call)
-    low = max(params.low or "", "_design/")
-    if params.high is None or params.high >= "_design0":
-        params = replace(params, high="_design0", high_inclusive=False)
-    return await _listing(call, database, replace(params, low=low))
+    return await _listing(call, database, only_design(await _params(call)))
 
 
 async def local_docs(call: Call, database: Database) -> web.Response:
@@ -47,10 +51,8 @@ async def local_docs(call: Call, database: Database) -> web.Response:
 
 async def all_docs_queries(call: Call, database: Database) -> web.StreamResponse:
     """POST /{db}/_all_docs/queries with {"queries": [...]}: an answer to each."""
-    queries = (await call.json_body()).get("queries")
-    if not isinstance(queries, list) or not all(isinstance(query, dict) for query in queries):
-        raise BadRequest("`queries` parameter must be an array of objects.")
-    parsed = [parse_listing(query) for query in queries]
+    shared = _query(call)
+    parsed = [parse_listing(shared | query) for query in read_queries(await call.json_body())]
     _check_readable(call, database)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -65,7 +67,24 @@ async def all_docs_queries(call: Call, database: Database) -> web.StreamResponse
     return await call.stream(chunks())
 
 
+def read_queries(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """`queries` of a body; raises BadRequest unless it is an array of objects."""
+    if "queries" not in body:
+        raise BadRequest("POST body must include `queries` parameter.")
+    queries = body["queries"]
+    if not isinstance(queries, list) or not all(isinstance(query, dict) for query in queries):
+        raise BadRequest("`queries` member must be an array of objects.")
+    return queries
+
+
 async def _params(call: Call) -> ListingParams:
+    given = _query(call)
+    if call.method == "POST":
+        given |= await call.json_body()
+    return parse_listing(given)
+
+
+def _query(call: Call) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, value in call.query.items():
         if name in _JSON_PARAMS:
@@ -77,9 +96,7 @@ async def _params(call: Call) -> ListingParams:
             given[name] = call.flag(name)
         elif name in _COUNTS:
             given[name] = call.count(name, 0)
-    if call.method == "POST":
-        given |= await call.json_body()
-    return parse_listing(given)
+    return given
 
 
 def _check_readable(call: Call, database: Database) -> None:
@@ -107,8 +124,10 @@ async def _chunks(database: Database, params: ListingParams) -> AsyncIterator[by
         reader = RangeReader(params)
         first = params.high if params.descending else params.low
         offset = await database.read(lambda conn: count_before(conn, params)) if first is not None else 0
-        offset = min(offset + params.skip, database.doc_count)
-    head = f'{{"total_rows":{database.doc_count},'
+    total = await database.read(count_design_docs) if params.design_only else database.doc_count
+    if offset is not None:
+        offset = min(offset + params.skip, total)
+    head = f'{{"total_rows":{total},'
     if params.update_seq:
         head += f'"update_seq":"{database.update_seq}-{database.mark}",'
     separator = f'{head}"offset":{orjson.dumps(offset).decode()},"rows":[\n'.encode()

@@ -160,8 +160,9 @@ def ids(answer: Any) -> list[str]:
         ({"key": "d"}, "d"),
         ({"key": "zz"}, ""),
         ({"startkey": None}, "abcdef"),
-        ({"startkey": {}}, ""),
-        ({"endkey": {}}, "abcdef"),
+        ({"startkey": {}}, "abcdef"),
+        ({"endkey": {}}, ""),
+        ({"startkey": [], "descending": True}, ""),
         ({"endkey": None}, ""),
         ({"startkey": "e", "endkey": "b"}, ""),
     ],
@@ -217,15 +218,25 @@ async def test_all_docs_queries_answers_each(store: Client, db: str) -> None:
     await fill(store, db, "a", "b")
 
     answer = await store.post(f"{db}/_all_docs/queries", {"queries": [{"key": "a"}, {"keys": ["b", "c"]}]})
+    limited = await store.post(f"{db}/_all_docs/queries", {"queries": [{}, {"limit": 2}]}, limit=1)
 
     assert [len(result["rows"]) for result in answer.body["results"]] == [1, 2]
+    assert [len(result["rows"]) for result in limited.body["results"]] == [1, 2]
 
 
 async def test_design_docs_and_local_docs_are_listed_apart(store: Client, db: str) -> None:
     await fill(store, db, "a", "_design/d", "_local/l")
 
-    assert ids(await store.get(f"{db}/_design_docs")) == ["_design/d"]
+    listed = await store.get(f"{db}/_design_docs")
+
+    assert (ids(listed), listed.body["total_rows"]) == (["_design/d"], 1)
     assert ids(await store.get(f"{db}/_local_docs")) == ["_local/l"]
+    assert ids(await store.post(f"{db}/_design_docs", {"keys": ["a", "_design/d", "none"]})) == ["_design/d"]
+
+
+@pytest.mark.parametrize("body", [{}, {"queries": 1}, {"queries": [1]}])
+async def test_queries_must_be_a_list_of_objects(store: Client, db: str, body: dict[str, Any]) -> None:
+    assert (await store.post(f"{db}/_all_docs/queries", body)).status == 400
 
 
 @pytest.mark.parametrize(
