@@ -3,7 +3,7 @@
 (function (global) {
   "use strict";
   var evaluate = eval; // called by this name it runs in the global scope, outside strict mode
-  var stringify = JSON.stringify, parse = JSON.parse, freeze = Object.freeze;
+  var stringify = JSON.stringify, parse = JSON.parse, freeze = Object.freeze, valuesOf = Object.values;
   var rows = [], logs = [], maps = [], fun = null, ddoc = {}, modules = Object.create(null);
 
   function log(message) {
@@ -83,12 +83,14 @@
     return error === null || (error instanceof Error && error.name === "InternalError");
   }
 
-  function freezeAll(value) {
-    if (value !== null && typeof value === "object") {
-      freeze(value);
-      for (var name in value) { freezeAll(value[name]); }
+  // An index build spends much of its time here: members that are no objects are not worth a call.
+  function freezeAll(object) {
+    freeze(object);
+    var members = valuesOf(object);
+    for (var i = 0; i < members.length; i++) {
+      if (typeof members[i] === "object" && members[i] !== null) { freezeAll(members[i]); }
     }
-    return value;
+    return object;
   }
 
   function runMap(index, doc) {
