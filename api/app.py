@@ -6,12 +6,14 @@ import asyncio
 
 from aiohttp import web
 
+from api.auth import REFUSED
 from api.errors import error_middleware, render
 from api.keys import CONFIG
 from api.lifespan import LIFESPANS, STOPPING, end_feeds
+from api.login_limits import limit_logins
 from api.pipeline import UNFINISHED, before_headers, enter, finish_writes, identify
 from api.proxy import OPEN_FEEDS
-from api.routes import public_routes, routes
+from api.routes import LOGINS, public_routes, routes
 from core.config import Config
 
 LARGEST_BODY_BYTES = 33_554_432  # of a body that is read whole; what is streamed has no limit of ours (10 §0)
@@ -24,6 +26,7 @@ def create_app(config: Config) -> web.Application:
         middlewares=[
             enter,
             error_middleware(render),
+            limit_logins(frozenset(LOGINS), REFUSED),
             identify(public=frozenset(route.handler for route in public)),
             finish_writes,
         ],

@@ -68,6 +68,16 @@ class LoginPrompt(Unauthorized):
     """Nobody is logged in, at an endpoint that asks for Basic credentials (ERR-3, first row)."""
 
 
+class TooManyRequests(DomainError):
+    """Too many failed logins just now (AUTH-101)."""
+
+    status = 429
+    slug = "too_many_requests"
+
+    def __init__(self) -> None:
+        super().__init__("Too Many Requests")
+
+
 class MalformedJson(InvalidInput):
     """The request body is not JSON."""
 

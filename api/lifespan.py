@@ -14,6 +14,7 @@ from api.handlers.monitoring import open_metrics
 from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
 from api.keys import ACCESS, CONFIG, COUCH, DB, SESSIONS, SETTINGS
+from api.login_limits import open_login_limits
 from api.pipeline import UNFINISHED
 from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
 from api.sessions import Sessions
@@ -76,6 +77,7 @@ LIFESPANS = (
     open_couch,
     watch_settings,
     open_sessions,
+    open_login_limits,
     open_access,
     infodoc_lifespan,
     incoming_lifespan,

@@ -25,6 +25,9 @@ from api.handlers import (
     users_info,
 )
 
+# Handlers whose POSTs bring a password or a token to guess (10 AUTH-101).
+LOGINS = (session.serve_session, login.log_in)
+
 
 def public_routes(database: str) -> list[web.RouteDef]:
     """Answered without asking who is calling (AUTH-9); the path of some depends on the main database's name."""

@@ -17,7 +17,8 @@ async def serve_session(request: web.Request) -> web.Response:
 
     A `userCtx` cookie is given again for another year, so that clients in use stay logged in (AUTH-43).
     """
-    async with ask(request, unauthorized_as_is=True) as answer:
+    sent = await request.read() if request.method == "POST" else None
+    async with ask(request, body=sent, unauthorized_as_is=True) as answer:
         body = await answer.read()
         headers = response_headers(request, answer)
         headers.pop("Content-Length", None)
