@@ -18,7 +18,9 @@ from sentinel.lease import LeaseLost
 from sentinel.retries import Failure, Retries
 from sentinel.transitions import Transitions
 from sentinel.transitions.change import Change
-from sentinel.transitions.infodocs import info_id, read_infodocs, result_of, save_infodocs, unmark
+from sentinel.transitions.infodocs import read_infodocs, result_of, save_infodocs, unmark
+from sentinel.transitions.mark_for_outbound import QUEUED
+from sentinel.transitions.notes import info_id, save_notes
 from sentinel.transitions.run import carry_out, in_waves, is_outage, storable, write
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Processor:
         self.retries = retries
         self.now = now
         self.may_write = may_write
+        # Queue documents of the pushes to other services that were written and are still to be noticed.
+        self.queued: set[str] = set()
 
     async def process(self, feed: Sequence[FeedChange], transitions: Transitions) -> None:
         """Every change of the batch is done or has a retry document when this returns; else it raises (SEN-12)."""
@@ -109,11 +113,11 @@ class Processor:
                 overtaken.add(change.id)
             elif problem is not None:
                 change.failure = problem
-        edits = [
-            (change.info, edit)
-            for change in wave
-            if change.failure is None and change.id not in overtaken and (edit := result_of(change, self.now()))
-        ]
+        done = [change for change in wave if change.failure is None and change.id not in overtaken]
+        notes = {doc_id: edit for change in done for doc_id, edit in change.notes.items()}
+        await save_notes(self.sentinel_db, notes)
+        self.queued.update(doc_id for doc_id in notes if doc_id.startswith(QUEUED))
+        edits = [(change.info, edit) for change in done if (edit := result_of(change, self.now()))]
         await save_infodocs(self.sentinel_db, edits)
 
     async def settled_infodocs(self, docs: Iterable[Doc]) -> tuple[dict[str, Doc], set[str]]:

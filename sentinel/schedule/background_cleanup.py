@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from core.couch.client import Couch, Database
 from core.errors import NotFound
-from sentinel.transitions.infodocs import info_id
+from sentinel.transitions.notes import info_id
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,23 @@ from core.messages import DuplicateGuard, Messenger
 from core.phones import PhoneRules
 from core.settings import Settings
 from core.translations import Translations
+from sentinel.transitions.accept_case_reports import AcceptCaseReports
+from sentinel.transitions.accept_patient_reports import AcceptPatientReports
 from sentinel.transitions.change import Transition
+from sentinel.transitions.conditional_alerts import ConditionalAlerts
+from sentinel.transitions.death_reporting import DeathReporting
 from sentinel.transitions.default_responses import DefaultResponses
 from sentinel.transitions.generate_shortcode_on_contacts import GenerateShortcodeOnContacts
+from sentinel.transitions.mark_for_outbound import MarkForOutbound
+from sentinel.transitions.multi_report_alerts import MultiReportAlerts
+from sentinel.transitions.muting import Muting, UpdateNotifications
 from sentinel.transitions.registration import RegistrationTransition
+from sentinel.transitions.resolve_pending import ResolvePending
+from sentinel.transitions.self_report import SelfReport
 from sentinel.transitions.tools import Tools
 from sentinel.transitions.update_clinics import UpdateClinics
+from sentinel.transitions.update_scheduled_reports import UpdateScheduledReports
+from sentinel.transitions.update_sent_by import UpdateSentBy
 
 log = logging.getLogger(__name__)
 
@@ -47,18 +58,31 @@ ORDER = (
 
 BUILT: Mapping[str, Any] = {
     "update_clinics": UpdateClinics,
+    "self_report": SelfReport,
     "registration": RegistrationTransition,
+    "accept_patient_reports": AcceptPatientReports,
+    "accept_case_reports": AcceptCaseReports,
     "generate_shortcode_on_contacts": GenerateShortcodeOnContacts,
     "generate_patient_id_on_people": GenerateShortcodeOnContacts,
     "default_responses": DefaultResponses,
+    "update_sent_by": UpdateSentBy,
+    "death_reporting": DeathReporting,
+    "conditional_alerts": ConditionalAlerts,
+    "multi_report_alerts": MultiReportAlerts,
+    "update_notifications": UpdateNotifications,
+    "update_scheduled_reports": UpdateScheduledReports,
+    "resolve_pending": ResolvePending,
+    "muting": Muting,
+    "mark_for_outbound": MarkForOutbound,
 }
 
-# TRN-11: these run in the worker alone.
+# TRN-11: these run in the worker alone. mark_for_outbound too: a document is queued when it is stored.
 ASYNC_ONLY = frozenset(
     {
         "multi_report_alerts",
         "update_notifications",
         "muting",
+        "mark_for_outbound",
         "generate_shortcode_on_contacts",
         "generate_patient_id_on_people",
         "create_user_for_contacts",

@@ -11,6 +11,7 @@ import orjson
 from core.documents import Doc
 from core.lineage import PATIENT_KEYS, PLACE_KEYS, subject_key
 from sentinel.transitions.lookups import Lookups
+from sentinel.transitions.notes import Edit
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Change:
     """`doc` is hydrated when the transitions see it. `seq` is None for a document that was never stored.
 
     `others` holds the documents that transitions create or alter besides this one, by id; they are saved before it.
+    `notes` are changes of documents of the sentinel database, by id; they are made after it is saved.
     `results` notes the transitions that changed something: True, or False when it failed half way (INF-4).
     `failure` is why the change has to be tried again; `original` the document as it came.
     """
@@ -27,6 +29,7 @@ class Change:
     info: Doc
     seq: str | None = None
     others: dict[str, Doc] = field(default_factory=dict)
+    notes: dict[str, Edit] = field(default_factory=dict)
     results: dict[str, bool] = field(default_factory=dict)
     failure: Exception | None = None
     original: Doc = field(init=False)
@@ -36,7 +39,7 @@ class Change:
 
     def begin(self) -> None:
         """Back to the document as it came, for another run."""
-        self.doc, self.others, self.results, self.failure = self.original, {}, {}, None
+        self.doc, self.others, self.notes, self.results, self.failure = self.original, {}, {}, {}, None
 
     @property
     def is_changed(self) -> bool:
@@ -62,6 +65,10 @@ class Change:
             if isinstance(entry, dict):
                 return entry
         return None
+
+
+# The order key of a document that touches more than its keys can tell: it keeps its order among all others.
+EVERYTHING = "*"
 
 
 class Transition(Protocol):

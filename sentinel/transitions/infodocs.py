@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,15 +12,7 @@ from core.dates import iso_of, ms_of
 from core.documents import Doc
 from core.errors import Conflict
 from sentinel.transitions.change import Change
-
-# Other writers own other members and are few: more rounds than this means that something is broken.
-ATTEMPTS = 20
-
-Edit = Callable[[Doc], None]
-
-
-def info_id(doc_id: str) -> str:
-    return f"{doc_id}-info"
+from sentinel.transitions.notes import ATTEMPTS, Edit, info_id
 
 
 async def read_infodocs(sentinel_db: Database, docs: Iterable[Doc], now: datetime) -> dict[str, Doc]:

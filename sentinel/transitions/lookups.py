@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
+
+import orjson
 
 from core.couch.client import Database
 from core.documents import Doc
@@ -12,22 +15,23 @@ from core.lineage import find_by_shortcodes, hydrate
 from core.loose import text_of
 from core.settings import Settings
 from core.shortcodes import reserve_shortcodes
-from sentinel.transitions.conditions import fields_of, valid_registrations
+from sentinel.transitions.conditions import valid_registrations
+from sentinel.transitions.notes import info_id
+from sentinel.transitions.report_matching import Question, matching_reports
 from sentinel.transitions.rounds import Rounds
-
-SUBJECT_FIELDS = ("patient_id", "patient_uuid", "place_id", "place_uuid", "case_id")
-PAGE_ROWS = 500
-
-# What is asked of the reports: pairs of a field and its text, and the earliest reported_date in milliseconds.
-Question = tuple[tuple[tuple[str, str], ...], int | None]
 
 
 class Lookups:
-    """Asked by the transitions of one wave. Answers are shared with nobody but where said; None means not found."""
+    """Asked by the transitions of one wave. Answers are shared with nobody but where said; None means not found.
 
-    def __init__(self, db: Database, settings: Settings) -> None:
+    A transition whose effects are too many for memory writes them itself: `may_write` raises when it must not.
+    """
+
+    def __init__(self, db: Database, settings: Settings, may_write: Callable[[], None] = lambda: None) -> None:
         self.db = db
+        self.sentinel_db = db.couch.db(f"{db.name}-sentinel")
         self.settings = settings
+        self.may_write = may_write
         self.rounds = Rounds()
         self._given: set[str] = set()
         self._to_hydrate: dict[int, Doc] = {}
@@ -81,6 +85,19 @@ class Lookups:
             return set()
         return set(await self.rounds.ask(self._reports_matching, (wanted, since_ms)) or ())
 
+    async def infodoc(self, doc_id: str) -> Doc | None:
+        found: Doc | None = await self.rounds.ask(self._infodocs, doc_id)
+        return found
+
+    async def latest_reports(self, form: str, parent_id: str, count: int) -> list[Doc]:
+        """The newest reports of a form from submitters under that place, the newest first. Do not change them."""
+        return list(await self.rounds.ask(self._latest, (form, parent_id, count)) or ())
+
+    async def ids_in_view(self, ddoc: str, view: str, prefix: Sequence[Any]) -> list[str]:
+        """The ids of all documents whose key in that view begins with these members."""
+        question = (ddoc, view, orjson.dumps(list(prefix)))
+        return list(await self.rounds.ask(self._by_prefix, question) or ())
+
     # --- one read for all keys of a round ---
 
     async def _docs(self, ids: Sequence[str]) -> dict[str, Doc]:
@@ -130,48 +147,28 @@ class Lookups:
         return dict(zip(numbers, codes, strict=True))
 
     async def _reports_matching(self, questions: Sequence[Question]) -> dict[Question, set[str]]:
-        """One pass over the reports of each source, page by page, for all questions about it."""
-        found: dict[Question, set[str]] = {question: set() for question in questions}
-        sources: dict[tuple[str, Any, Any], list[Question]] = {}
-        for question in questions:
-            sources.setdefault(source_of(question), []).append(question)
-        for (view, start, end), asked in sources.items():
-            async for doc in self._scan(view, start, end):
-                if doc.get("type") == "data_record" and doc.get("form") and not doc.get("errors"):
-                    values = {**doc, **fields_of(doc)}
-                    for question in asked:
-                        if answers(question, doc, values):
-                            found[question].add(doc["_id"])
-        return found
+        return await matching_reports(self.db, questions)
 
-    async def _scan(self, view: str, start: Any, end: Any) -> AsyncIterator[Doc]:
-        page: dict[str, Any] = {"startkey": start, "endkey": end}
-        while True:
-            rows = await self.db.view("medic-client", view, include_docs=True, reduce=False, limit=PAGE_ROWS, **page)
-            for row in rows:
-                if row.get("doc"):
-                    yield row["doc"]
-            if len(rows) < PAGE_ROWS:
-                return
-            page = {"startkey": rows[-1]["key"], "startkey_docid": rows[-1]["id"], "endkey": end, "skip": 1}
+    async def _by_prefix(self, questions: Sequence[tuple[str, str, bytes]]) -> dict[tuple[str, str, bytes], list[str]]:
+        async def read(ddoc: str, view: str, prefix: list[Any]) -> list[str]:
+            rows = await self.db.view(ddoc, view, startkey=prefix, endkey=[*prefix, {}], reduce=False)
+            return [row["id"] for row in rows]
 
+        found = await asyncio.gather(*(read(ddoc, view, orjson.loads(prefix)) for ddoc, view, prefix in questions))
+        return dict(zip(questions, found, strict=True))
 
-def source_of(question: Question) -> tuple[str, Any, Any]:
-    """The narrowest view over the reports that can match: by subject, by form, or by date. Hashable keys."""
-    wanted, since_ms = question
-    values = dict(wanted)
-    for name in SUBJECT_FIELDS:
-        if name in values:
-            return "reports_by_subject", values[name], values[name]
-    if since_ms is None and "form" in values:
-        return "reports_by_form", (values["form"],), (values["form"],)
-    # Texts sort after every number.
-    return "reports_by_date", () if since_ms is None else (since_ms,), ("\ufff0",)
+    async def _infodocs(self, ids: Sequence[str]) -> dict[str, Doc]:
+        found = await self.sentinel_db.get_many(info_id(doc_id) for doc_id in ids)
+        return {doc_id: found[info_id(doc_id)] for doc_id in ids if info_id(doc_id) in found}
 
-
-def answers(question: Question, doc: Doc, values: Mapping[str, Any]) -> bool:
-    wanted, since_ms = question
-    reported = doc.get("reported_date")
-    if since_ms is not None and not (isinstance(reported, int | float) and reported >= since_ms):
-        return False
-    return all(text_of(values.get(name)).lower() == text.lower() for name, text in wanted)
+    async def _latest(self, questions: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], list[Doc]]:
+        keys = sorted({(form, parent_id) for form, parent_id, _ in questions})
+        dates: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        for row in await self.db.view("medic", "reports_by_form_and_parent", keys=keys, reduce=False):
+            dates.setdefault(tuple(row["key"]), []).append((row["value"], row["id"]))
+        newest = {
+            question: [doc_id for _, doc_id in sorted(dates.get(question[:2], ()), reverse=True)[: question[2]]]
+            for question in questions
+        }
+        docs = await self.db.get_many(doc_id for ids in newest.values() for doc_id in ids)
+        return {question: [docs[doc_id] for doc_id in ids if doc_id in docs] for question, ids in newest.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,25 +10,28 @@ from typing import Any, ClassVar
 from dateutil.relativedelta import relativedelta
 
 from core.dates import moment_of
-from core.documents import ContactTypes, Doc, subject_ids
+from core.documents import ContactTypes, Doc
 from core.lineage import is_record
 from core.loose import text_of
-from core.messages import MessageContext
 from core.schedules import schedules_by_name
-from core.scripting import ScriptError, evaluate_all, truthy
 from core.settings import Settings
-from core.validation import looks_around, validate
+from core.validation import looks_around
+from sentinel.transitions.answers import (
+    add_messages,
+    context_of,
+    evaluate_conditions,
+    is_invalid,
+    messages_for,
+    reject,
+)
 from sentinel.transitions.change import Change
 from sentinel.transitions.conditions import fields_of, form_key, is_valid_submission
 from sentinel.transitions.created_contacts import Rejected
-from sentinel.transitions.derived import once
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.pregnancy_and_birth import add_birth_date, add_expected_date
 from sentinel.transitions.registration_config import Event, Registration, read_registrations
 from sentinel.transitions.scheduled_messages import assign_schedule, clear_tasks
 from sentinel.transitions.tools import Tools
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,18 @@ class RegistrationTransition:
         registration = self.registration_of(change.doc)
         if registration is None:
             return False
-        if await self.is_invalid(change, registration, lookups):
+        if await is_invalid(change, registration, self.name, lookups, self.tools):
             return True
         if not subjects_are_known(change.doc, self.settings.contact_types):
-            await self.reject(change, registration, "registration_not_found", lookups)
+            await reject(change, registration.config, self.name, "registration_not_found", lookups, self.tools)
             return True
         for event in await passing(registration.events, change):
             try:
                 await self.trigger(event, change, lookups)
             except Rejected as rejected:
-                await self.reject(change, registration, rejected.event, lookups, **rejected.names)
+                await reject(
+                    change, registration.config, self.name, rejected.event, lookups, self.tools, **rejected.names
+                )
         await self.add_messages(change, registration, lookups)
         return True
 
@@ -89,27 +93,6 @@ class RegistrationTransition:
         form = form_key(doc.get("form"))
         return self.registrations.get(form) if form else None
 
-    async def is_invalid(self, change: Change, registration: Registration, lookups: Lookups) -> bool:
-        """Whether a validation failed; then its errors are noted and the sender is told (TR-REG-4)."""
-        messenger, doc = self.tools.messenger, change.doc
-        errors = await validate(
-            doc,
-            registration.rules,
-            lookups=lookups,
-            phones=self.tools.phones,
-            text=lambda entry: messenger.source_text(doc, entry) or None,
-            now=self.tools.now(),
-        )
-        if errors:
-            context = await self.context(change, lookups)
-            once(
-                doc,
-                lambda: messenger.answer_invalid(doc, errors, context, join_responses=registration.join_responses),
-                self.name,
-                "invalid",
-            )
-        return bool(errors)
-
     async def trigger(self, event: Event, change: Change, lookups: Lookups) -> None:
         doc = change.doc
         if event.contact is not None:
@@ -121,12 +104,12 @@ class RegistrationTransition:
         elif event.trigger == "add_birth_date":
             add_birth_date(doc, self.tools.zone)
         elif event.trigger == "assign_schedule":
-            context = await self.context(change, lookups)
+            context = await context_of(change, lookups)
             for name in event.names:
                 if name in self.schedules:
                     assign_schedule(doc, self.schedules[name], context, self.tools)
         elif event.trigger == "clear_schedule":
-            context = await self.context(change, lookups)
+            context = await context_of(change, lookups)
             case_id = doc.get("case_id") or fields_of(doc).get("case_id")
             of_case = await lookups.registrations([str(case_id)]) if case_id else []
             clear_tasks(
@@ -135,56 +118,10 @@ class RegistrationTransition:
 
     async def add_messages(self, change: Change, registration: Registration, lookups: Lookups) -> None:
         """The messages for an accepted report (TR-REG-7); they go out even when a trigger was rejected."""
-        messages = registration.config.get("messages")
-        wanted = [
-            (number, message)
-            for number, message in enumerate(messages if isinstance(messages, list) else ())
-            if isinstance(message, dict) and message.get("event_type") in (None, "", "report_accepted")
-        ]
-        if not wanted:
-            return
-        expressions = [str(message.get("bool_expr") or "").strip() for _, message in wanted]
-        holds = await evaluate_conditions(expressions, change.doc, change.id)
-        next_msg = {"next_msg": until_next(change.doc, self.tools.now())}
-        context = await self.context(change, lookups, **next_msg)
-        doc = change.doc
-        for (number, message), is_wanted in zip(wanted, holds, strict=True):
-            if is_wanted:
-                self.add_message(doc, number, message, context)
-
-    def add_message(self, doc: Doc, number: int, message: Mapping[str, Any], context: MessageContext) -> None:
-        recipient = message.get("recipient") or "reporting_unit"
-        once(
-            doc,
-            lambda: self.tools.messenger.add_message(doc, message, recipient, context),
-            self.name,
-            "message",
-            number,
-        )
-
-    async def reject(
-        self, change: Change, registration: Registration, event: str, lookups: Lookups, **names: Any
-    ) -> None:
-        context = await self.context(change, lookups, **names)
-        doc, messenger = change.doc, self.tools.messenger
-        once(doc, lambda: messenger.reject(doc, registration.config, event, context), self.name, event)
-
-    async def context(self, change: Change, lookups: Lookups, **names: Any) -> MessageContext:
-        """The subjects of the report and what was registered about them before."""
-        patient, place = change.doc.get("patient"), change.doc.get("place")
-        return MessageContext(
-            patient=patient,
-            registrations=await self.registrations_about(change, patient, lookups),
-            place=place,
-            place_registrations=await self.registrations_about(change, place, lookups),
-            template_context=names,
-        )
-
-    async def registrations_about(self, change: Change, contact: Doc | None, lookups: Lookups) -> list[Doc]:
-        """A contact that this report creates has none yet."""
-        if not contact or contact["_id"] in change.others:
-            return []
-        return await lookups.registrations(subject_ids(contact))
+        wanted = messages_for(registration.config, (None, "report_accepted"))
+        if wanted:
+            next_msg = {"next_msg": until_next(change.doc, self.tools.now())}
+            await add_messages(change, wanted, self.name, await context_of(change, lookups, **next_msg), self.tools)
 
 
 async def add_case(doc: Doc, lookups: Lookups) -> None:
@@ -211,18 +148,6 @@ async def passing(events: Sequence[Event], change: Change) -> list[Event]:
     merged = {**fields_of(change.doc), **change.doc}
     holds = await evaluate_conditions([event.bool_expr for event in events], merged, change.id)
     return [event for event, is_wanted in zip(events, holds, strict=True) if is_wanted]
-
-
-async def evaluate_conditions(expressions: Sequence[str], doc: Doc, doc_id: str) -> list[bool]:
-    """Whether each expression is true of `doc`: an empty one is, one that throws is not."""
-    values = iter(await evaluate_all([each for each in expressions if each], {"doc": doc}))
-    results = []
-    for expression in expressions:
-        value = next(values) if expression else True
-        if isinstance(value, ScriptError):
-            log.warning("bool_expr %r on %s: %s", expression, doc_id, value.message)
-        results.append(not isinstance(value, ScriptError) and truthy(value))
-    return results
 
 
 def until_next(doc: Doc, now: datetime) -> dict[str, int]:

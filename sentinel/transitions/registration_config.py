@@ -10,7 +10,7 @@ import orjson
 
 from core.errors import InvalidInput
 from core.settings import Settings
-from core.validation import Rule, compile_rules
+from sentinel.transitions.answers import ReportConfig, read_report_config
 from sentinel.transitions.conditions import form_key
 from sentinel.transitions.created_contacts import NewContact
 
@@ -37,14 +37,10 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Registration:
-    """One entry of the settings; `config` is the entry itself, for its messages."""
+class Registration(ReportConfig):
+    """One entry of the settings."""
 
-    form: str | None
     events: tuple[Event, ...]
-    rules: tuple[Rule, ...]
-    join_responses: bool
-    config: Mapping[str, Any]
 
     @property
     def provided_id_fields(self) -> list[str]:
@@ -64,21 +60,20 @@ def read_registrations(settings: Settings) -> tuple[Registration, ...]:
 
 
 def read_registration(entry: Mapping[str, Any], where: str, settings: Settings) -> Registration:
-    validations = entry.get("validations")
-    validations = validations if isinstance(validations, dict) else {}
     events = entry.get("events")
     if events is not None and not isinstance(events, list):
         raise InvalidInput(f"{where}.events: expected a list")
+    checked = read_report_config(entry, where)
     return Registration(
         form=form_key(entry.get("form")),
+        rules=checked.rules,
+        join_responses=checked.join_responses,
+        config=entry,
         events=tuple(
             read_event(event, number, f"{where}.events[{number}]", settings)
             for number, event in enumerate(events or ())
             if isinstance(event, dict) and event.get("name") == "on_create"
         ),
-        rules=compile_rules(validations.get("list"), f"{where}.validations.list"),
-        join_responses=bool(validations.get("join_responses")),
-        config=entry,
     )
 
 

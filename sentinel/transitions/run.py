@@ -10,7 +10,7 @@ from core.couch.errors import from_row
 from core.documents import Doc
 from core.errors import Conflict, DomainError
 from core.lineage import hydrate, minify
-from sentinel.transitions.change import Change, Transition, copied, subject_order_keys
+from sentinel.transitions.change import EVERYTHING, Change, Transition, copied, subject_order_keys
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.rounds import Unanswered
 from sentinel.transitions.tools import Tools
@@ -25,9 +25,14 @@ def in_waves(changes: Iterable[Change], transitions: Sequence[Transition]) -> li
     """Changes that have nothing in common share a wave; those about the same contact keep their order over waves."""
     waves: list[list[Change]] = []
     last: dict[str, int] = {}
+    first = 0
     for change in changes:
         keys = order_keys(change, transitions)
-        wave = 1 + max((last.get(key, -1) for key in keys), default=-1)
+        if EVERYTHING in keys:
+            wave = len(waves)
+            first = wave + 1
+        else:
+            wave = max(first, *(last.get(key, -1) + 1 for key in keys))
         last.update(dict.fromkeys(keys, wave))
         if wave == len(waves):
             waves.append([])
@@ -60,7 +65,7 @@ async def carry_out(
     for _ in range(ATTEMPTS):
         for change in pending:
             change.begin()
-        await react(pending, transitions, tools, db)
+        await react(pending, transitions, tools, Lookups(db, tools.messenger.settings, may_write))
         may_write()
         await write_others(pending, db)
         pending = [change for change in pending if isinstance(change.failure, Conflict)]
@@ -68,10 +73,9 @@ async def carry_out(
             return
 
 
-async def react(changes: Sequence[Change], transitions: Sequence[Transition], tools: Tools, db: Database) -> None:
+async def react(changes: Sequence[Change], transitions: Sequence[Transition], tools: Tools, lookups: Lookups) -> None:
     """Hydrate all and take each through its transitions, in memory (TRN-7)."""
-    lookups = Lookups(db, tools.messenger.settings)
-    await hydrate_changes(changes, db)
+    await hydrate_changes(changes, lookups.db)
     hydrated = [change for change in changes if change.failure is None]
     failures = await lookups.rounds.run(through(change, transitions, tools, lookups) for change in hydrated)
     for change, failure in zip(hydrated, failures, strict=True):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from core.dates import iso_of
+from core.dates import iso_of, moment_of
 from core.documents import Doc
 from core.lineage import lineage
 from core.messages import MessageContext
@@ -63,19 +63,36 @@ def first_state(doc: Doc, context: MessageContext, tools: Tools) -> str:
     return "muted" if any(each.get("muted") for each in lineage(subject)) else "scheduled"
 
 
-def clear_tasks(change: Change, registrations: Iterable[Doc], types: Sequence[str], now: datetime) -> None:
-    """Set the open tasks of those types to `cleared` in every registration but the report itself (TR-PAT-6)."""
+def clear_tasks(
+    change: Change,
+    registrations: Iterable[Doc],
+    types: Collection[str],
+    now: datetime,
+    horizon: datetime | None = None,
+) -> None:
+    """Set the open tasks of those types to `cleared` in every registration but the report itself (TR-PAT-6).
+
+    With a horizon only the groups of which some task is due by then, but those whole.
+    """
     for registration in registrations:
-        if registration["_id"] != change.id:
-            clear_in(change, registration, types, now)
-
-
-def clear_in(change: Change, registration: Doc, types: Sequence[str], now: datetime) -> None:
-    doc = change.others.get(registration["_id"]) or copied(registration)
-    changed = False
-    for task in tasks_of(doc):
-        if task.get("type") in types and task.get("state") in OPEN_STATES:
-            changed |= set_state(task, "cleared", now=now)
+        if registration["_id"] == change.id:
+            continue
+        doc = change.others.get(registration["_id"]) or copied(registration)
+        tasks = [task for task in tasks_of(doc) if task.get("type") in types]
+        if horizon is not None:
+            reached = {group_of(task) for task in tasks if is_due_by(task, horizon)}
+            tasks = [task for task in tasks if group_of(task) in reached]
+        cleared = [task for task in tasks if task.get("state") in OPEN_STATES and set_state(task, "cleared", now=now)]
+        for task in cleared:
             task["cleared_by"] = change.id
-    if changed:
-        change.others[doc["_id"]] = doc
+        if cleared:
+            change.others[doc["_id"]] = doc
+
+
+def group_of(task: Task) -> tuple[str, Any]:
+    return str(task.get("group")), task.get("type")
+
+
+def is_due_by(task: Task, horizon: datetime) -> bool:
+    due = moment_of(task.get("due"), horizon.tzinfo) if horizon.tzinfo else None
+    return due is not None and due <= horizon
