@@ -14,6 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 from api.auth import REFUSED
+from api.browser_policy import protect
 from api.cookies import set_session_cookie
 from api.credentials import RENEWED_SESSION
 from api.errors import STARTED, Handler
@@ -27,13 +28,6 @@ log = logging.getLogger(__name__)
 SLASHES = re.compile("/{2,}")
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 READS_BY_POST = ("/_changes", "/_find", "/_explain", "/_all_docs", "/_bulk_get", "/_revs_diff", "/_missing_revs")
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "SAMEORIGIN",
-    "X-DNS-Prefetch-Control": "off",
-    "X-Download-Options": "noopen",
-}
 
 
 @web.middleware
@@ -133,8 +127,7 @@ def finished(unfinished: set[asyncio.Future[web.StreamResponse]], task: asyncio.
 async def before_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal: the status line is about to be sent."""
     request[STARTED] = True
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+    protect(request.config_dict[CONFIG], request, response)
     if REQUEST_ID in request:
         response.headers["X-Request-Id"] = request[REQUEST_ID]
     renewed = request.get(RENEWED_SESSION)
