@@ -41,6 +41,8 @@ class DuplicateGuard:
 
     remember: timedelta = timedelta(minutes=30)
     sweep_above: int = 1000
+    sweep_every: timedelta = timedelta(minutes=1)
+    swept_at: datetime | None = None
 
     def count(self, to: str, text: str) -> int:
         """How often this message was written within 30 minutes of the one before, this time included."""
@@ -48,8 +50,9 @@ class DuplicateGuard:
         seen, touched = self.counts.get((to, text), (0, now))
         seen = seen + 1 if now - touched <= self.remember else 1
         self.counts[to, text] = (seen, now)
-        if len(self.counts) > self.sweep_above:
+        if len(self.counts) > self.sweep_above and (self.swept_at is None or now - self.swept_at >= self.sweep_every):
             self.counts = {key: entry for key, entry in self.counts.items() if now - entry[1] <= self.remember}
+            self.swept_at = now
         return seen
 
 

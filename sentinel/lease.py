@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from core.couch.client import Database, Doc
 from core.errors import Conflict, DomainError, NotFound
+from sentinel.holder import Holder
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,9 @@ class Lease:
         self.owner = owner or owner_name()
         self.ttl_s = ttl_s
         self.clock = clock
+        self.process = Holder.this_process()
+        # The process that kept us from taking the lease, as far as it is known.
+        self.holder: Holder | None = None
         self._rev: str | None = None
         self._expires_s = 0.0
 
@@ -57,10 +61,13 @@ class Lease:
             raise LeaseLost(f"{self.owner} does not hold the lease")
 
     async def acquire(self) -> bool:
-        """Take the lease if it is free, has run out, or is ours; False while another worker holds it."""
+        """Take the lease if it is free, ours, or has run out, or if its holder's process is gone; False otherwise."""
         doc = await self.db.find(LEASE_ID)
         if doc is not None and doc.get("owner") != self.owner and expiry_s(doc) > self.clock():
-            return False
+            self.holder = Holder.from_doc(doc)
+            if self.holder is None or not self.holder.is_dead():
+                return False
+            log.warning("%s is gone without giving the lease back", doc.get("owner"))
         self._rev = doc["_rev"] if doc is not None else None
         return await self._write()
 
@@ -101,6 +108,7 @@ class Lease:
         """The expiry counts from before the request, so that we never believe longer than what is stored."""
         expires_s = self.clock() + self.ttl_s
         doc: Doc = {"_id": LEASE_ID, "type": "lease", "owner": self.owner, "expires": int(expires_s * 1000)}
+        doc |= self.process.to_doc()
         try:
             self._rev = await self.db.put(doc if self._rev is None else {**doc, "_rev": self._rev})
         except Conflict:

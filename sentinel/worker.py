@@ -30,6 +30,7 @@ DUE_INTERVAL_S = 60.0
 RETRY_INTERVAL_S = 1.0
 JOBS_INTERVAL_S = 300.0
 LONGEST_WAIT_S = 10.0
+HOLDER_CHECK_S = 0.1
 
 
 def local_now() -> datetime:
@@ -72,11 +73,14 @@ async def run_worker(
 
 
 async def stand_by(lease: Lease, stop: asyncio.Event) -> bool:
-    """Wait for the lease; False when we are to stop first."""
+    """Wait for the lease; False when we are to stop first. A holder of this machine that dies is noticed at once."""
     while not stop.is_set():
         if await lease.acquire():
             return True
-        await until(stop, lease.ttl_s / 5)
+        for _ in range(max(1, round(lease.ttl_s / 5 / HOLDER_CHECK_S))):
+            await until(stop, HOLDER_CHECK_S)
+            if stop.is_set() or (lease.holder is not None and lease.holder.is_dead()):
+                break
     return False
 
 

@@ -230,6 +230,21 @@ def test_the_guard_keeps_its_memory_small() -> None:
     assert len(guard.counts) == 1  # MSG-8
 
 
+def test_the_guard_forgets_at_most_once_a_minute() -> None:
+    clock = Clock()
+    guard = DuplicateGuard(clock)
+    for n in range(1001):
+        guard.count("+1", str(n))
+    swept = guard.counts
+    clock.now += timedelta(seconds=59)
+    guard.count("+1", "new")
+    assert guard.counts is swept
+
+    clock.now += timedelta(seconds=1)
+    guard.count("+1", "newer")
+    assert guard.counts is not swept
+
+
 def test_a_unique_message_is_not_added_twice() -> None:
     doc, writer = report(), messenger()
     first = writer.add_message(doc, {"message": "Hi"}, unique=True)

@@ -14,7 +14,15 @@ from core.couch.ddocs import FOLDER, install, load_bundle, outdated
 from core.errors import Conflict, Forbidden
 
 BUNDLED = {
-    "medic": ["medic", "medic-admin", "medic-client", "medic-conflicts", "medic-scripts", "medic-sms"],
+    "medic": [
+        "medic",
+        "medic-admin",
+        "medic-client",
+        "medic-conflicts",
+        "medic-scripts",
+        "medic-sms",
+        "medic-validation",
+    ],
     "sentinel": ["sentinel"],
     "logs": ["logs"],
     "users-meta": ["users-meta"],

@@ -184,6 +184,7 @@ def test_reduces_are_built_in_but_for_the_newest_of_a_group():  # DDOC-7, DDOC-9
         "contacts_by_type",
         "data_records_by_type",
         "reports_by_form",
+        "reports_by_form_and_field",
         "message_queue",
         "conflicts",
         "outbound_push_tasks",

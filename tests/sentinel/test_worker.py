@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -259,6 +260,54 @@ async def test_released_lease_is_free_at_once(sentinel_db: Database, couch: obje
     await lease.release()
 
     assert await Lease(sentinel_db, "two").acquire()
+
+
+async def test_lease_of_a_killed_process_of_this_machine_is_free_at_once(  # SEN-1
+    deployment: Deployment, start: Start, preg: Preg, config: Config
+) -> None:
+    """The other process takes the lease for an hour and dies by SIGKILL while a worker stands by."""
+    program = (
+        "import asyncio, sys\n"
+        "from core.config import Config\n"
+        "from core.couch.client import connect\n"
+        "from sentinel.lease import Lease\n"
+        "async def main():\n"
+        "    config = Config().with_couch_url(sys.argv[1])\n"
+        "    async with connect(config) as couch:\n"
+        "        print(await Lease(couch.db(sys.argv[2]), ttl_s=3600.0).acquire(), flush=True)\n"
+        "        await asyncio.sleep(3600)\n"
+        "asyncio.run(main())\n"
+    )
+    arguments = [str(config.couch_url), config.db_name("sentinel")]
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    assert other.stdout is not None
+    assert await other.stdout.readline() == b"True\n"
+    start(lease_ttl_s=60.0)
+    await deployment.store(preg("r1"))
+    assert not await Lease(deployment.sentinel_db, "third").acquire()
+
+    other.kill()
+    await eventually(has(deployment.db, "r1", "patient_id"), within_s=5.0)
+    await other.wait()
+
+
+async def test_holder_of_another_machine_is_waited_for(sentinel_db: Database, couch: object) -> None:  # SEN-1
+    await Lease(sentinel_db, "elsewhere").acquire()
+    gone = {"machine": "another host", "pid": 999_999_999}
+    await sentinel_db.update(LEASE_ID, lambda doc: {**(doc or {}), **gone})
+
+    assert not await Lease(sentinel_db, "here").acquire()
+
+
+async def test_process_that_got_the_number_of_a_dead_one_is_not_the_holder(  # SEN-1
+    sentinel_db: Database, couch: object
+) -> None:
+    await Lease(sentinel_db, "dead").acquire()
+    await sentinel_db.update(LEASE_ID, lambda doc: {**(doc or {}), "started": "1"})
+
+    assert await Lease(sentinel_db, "next").acquire()
 
 
 async def test_lost_answer_to_a_renewal_is_not_a_lost_lease(sentinel_db: Database, couch: object) -> None:  # SEN-1
