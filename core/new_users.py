@@ -14,7 +14,16 @@ from core.documents import ContactTypes, lineage_ids
 from core.errors import Conflict, DomainError, InvalidInput, NotFound
 from core.places import NewPlace, documents, read_place, references
 from core.settings import Settings
-from core.user_fields import InvalidUser, check_new_user, profile_of, roles_of
+from core.token_login import new_link
+from core.translations import load_translations
+from core.user_fields import (
+    InvalidUser,
+    check_new_user,
+    must_change_password,
+    profile_of,
+    roles_of,
+    wants_token_login,
+)
 from core.users import check_within, user_id, users_db
 
 log = logging.getLogger(__name__)
@@ -23,10 +32,13 @@ TAKEN = "Document update conflict."
 ABANDONED_AFTER_MS = 120_000
 
 
-async def create_user(db: Database, settings: Settings, body: Any, *, now_ms: int) -> tuple[Doc, list[Row]]:
+async def create_user(
+    db: Database, settings: Settings, body: Any, *, now_ms: int, app_url: str = "", force_password_change: bool = False
+) -> tuple[Doc, list[Row]]:
     """Make an account, its profile, and the place and contact it may come with (EP-USR-20..30).
 
-    The answer `{"contact", "user-settings", "user"}`, each `{id, rev}`, and the rows written to the main database.
+    The answer `{"contact", "user-settings", "user"}`, each `{id, rev}`, with a login link `{"token_login"}` too, and
+    the rows written to the main database. `app_url` is where a link leads when the settings do not say.
     Everything is checked before the first write and undone when a later write fails. InvalidUser, InvalidInput,
     NotFound for a place or person, Conflict for a name that is taken.
     """
@@ -51,10 +63,18 @@ async def create_user(db: Database, settings: Settings, body: Any, *, now_ms: in
     account |= {"contact_id": person["_id"]} if person else {}
     account |= {"known": body["known"]} if body.get("known") is not None else {}
     profile = {**account, "type": "user-settings", **profile_of(body)}
-    rows, rev = await write_user(
-        db, {**account, "type": "user", "password": body["password"]}, [*docs, profile], now_ms
-    )
-    answer: Doc = {"user-settings": written(rows[0]), "user": {"id": account["_id"], "rev": rev}}
+    login: Doc = {"type": "user", "password": body.get("password")}
+    if force_password_change:
+        login["password_change_required"] = must_change_password(body, roles or (), settings)
+    answer: Doc = {}
+    if wants_token_login(body, settings):
+        link = new_link(settings, await load_translations(db), account, profile, app_url=app_url, now_ms=now_ms)
+        login |= {"password": link.password, "token_login": link.of_account}
+        profile |= {"phone": link.phone, "token_login": link.of_profile}
+        docs.append(link.doc)
+        answer["token_login"] = {"expiration_date": link.expiration_ms}
+    rows, rev = await write_user(db, {**account, **login}, [*docs, profile], now_ms)
+    answer |= {"user-settings": written(rows[0]), "user": {"id": account["_id"], "rev": rev}}
     if person is not None:
         revs = {row["id"]: row["rev"] for row in rows}
         answer["contact"] = {"id": person["_id"], "rev": revs.get(person["_id"]) or person["_rev"]}

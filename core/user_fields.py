@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.couch.client import Doc
-from core.errors import InvalidInput, NotBuilt
+from core.errors import InvalidInput
 from core.passwords import LEAST_SCORE, SHORTEST, password_score
 from core.settings import Settings
 
@@ -88,8 +88,8 @@ def check_new_user(body: Doc, roles: Sequence[str] | None, settings: Settings) -
     if missing:
         fields = ", ".join(missing)
         raise InvalidUser(f"Missing required fields: {fields}", "fields.required", fields=fields)
-    check_token_login(body, settings)
-    check_password(body["password"], settings)
+    if not tokens:
+        check_password(body["password"], settings)
     if not isinstance(body["username"], str) or not USERNAME.fullmatch(body["username"]):
         raise InvalidUser(
             "Invalid user name. Valid characters are lower case letters, numbers, underscore (_), and hyphen (-).",
@@ -108,8 +108,7 @@ def check_changes(body: Doc, settings: Settings) -> None:
         )
     if body.get("roles") == []:
         raise InvalidInput('Property "roles" must name at least one role.')
-    check_token_login(body, settings)
-    if body.get("password") is not None:
+    if body.get("password") is not None and not wants_token_login(body, settings):
         check_password(body["password"], settings)
     check_profile(body)
 
@@ -119,9 +118,13 @@ def wants_token_login(body: Doc, settings: Settings) -> bool:
     return bool(body.get("token_login")) and bool(settings.section("token_login").get("enabled"))
 
 
-def check_token_login(body: Doc, settings: Settings) -> None:
-    if wants_token_login(body, settings):
-        raise NotBuilt("token_login: logging in by a link in an SMS is not part of this version; send a password")
+def must_change_password(body: Doc, roles: Iterable[str], settings: Settings) -> bool:
+    """Whether a password that somebody else chose is to be replaced at the first login (10 AUTH-91)."""
+    return not (
+        body.get("password_change_required") is False
+        or wants_token_login(body, settings)
+        or settings.has_permission(roles, "can_skip_password_change")
+    )
 
 
 def check_password(password: Any, settings: Settings) -> None:

@@ -12,7 +12,17 @@ from core.couch.client import Database, Doc, Row
 from core.documents import ContactTypes, facility_ids, lineage_ids
 from core.errors import DomainError, InvalidInput, NotFound
 from core.settings import Settings
-from core.user_fields import InvalidUser, check_changes, needs_place, profile_of, roles_of
+from core.token_login import LoginLink, new_link, take_back, token_of
+from core.translations import load_translations
+from core.user_fields import (
+    InvalidUser,
+    check_changes,
+    must_change_password,
+    needs_place,
+    profile_of,
+    roles_of,
+    wants_token_login,
+)
 
 USER_PREFIX = "org.couchdb.user:"
 
@@ -26,11 +36,21 @@ def users_db(db: Database) -> Database:
 
 
 async def update_user(
-    db: Database, settings: Settings, name: str, body: Any, *, server_admins: Collection[str] = ()
+    db: Database,
+    settings: Settings,
+    name: str,
+    body: Any,
+    *,
+    now_ms: int,
+    by_self: bool = False,
+    app_url: str = "",
+    force_password_change: bool = False,
+    server_admins: Collection[str] = (),
 ) -> Doc:
     """Change an account and its profile: `{"user", "user-settings"}`, each `{id, rev}` (EP-USR-52..57).
 
-    `server_admins` are those known to have their password in CouchDB's configuration (10 AUTH-24).
+    With a login link `{"token_login": {expiration_date}}` too; `app_url` is where it leads when the settings do not
+    say. `server_admins` are those known to have their password in CouchDB's configuration (10 AUTH-24).
     NotFound for an unknown user, place or person.
     """
     if not isinstance(body, dict):
@@ -44,7 +64,8 @@ async def update_user(
     before = await users_db(db).find(user_id(name))
     if before is None:
         raise NotFound("Failed to find user.")
-    if body.get("password") is not None and (name in server_admins or await is_server_admin(db, name)):
+    wants_link = wants_token_login(body, settings)
+    if (wants_link or body.get("password") is not None) and (name in server_admins or await is_server_admin(db, name)):
         raise InvalidInput("Admin passwords must be changed manually in the database")
     found = await db.get_many(body[member] for member in ("place", "contact") if body.get(member))
     changes: Doc = {} if roles is None else {"roles": roles}
@@ -54,7 +75,55 @@ async def update_user(
     if "contact" in body:
         changes["contact_id"] = changed_contact(types, body["contact"], found, {**before, **changes})
     check_offline_user({**before, **changes}, changes, settings)
-    return await write_changes(db, before, changes, profile_of(body))
+    account, profile_changes = {**before, **changes}, profile_of(body)
+    if (wants_link or "password" in changes) and (force_password_change or "password_change_required" in before):
+        required = force_password_change and must_change_password(body, account.get("roles") or (), settings)
+        changes["password_change_required"] = required and not by_self
+    if wants_link:
+        profile = {**(await db.find(before["_id"]) or {}), **profile_changes}
+        link = new_link(settings, await load_translations(db), account, profile, app_url=app_url, now_ms=now_ms)
+        return await replace_link(db, before, changes, profile_changes, link, now_ms)
+    if body.get("token_login") is False and before.get("token_login"):
+        if body.get("password") is None:
+            raise InvalidUser("Password is required when disabling token login.", "password.length.minimum")
+        changes["token_login"] = profile_changes["token_login"] = None
+        answer = await write_changes(db, before, changes, profile_changes)
+        await take_back_link(db, before, now_ms)
+        return answer
+    return await write_changes(db, before, changes, profile_changes)
+
+
+async def replace_link(
+    db: Database, before: Doc, changes: Doc, profile_changes: Doc, link: LoginLink, now_ms: int
+) -> Doc:
+    """Write the changes with a new login link, whose messages go out; those of the former one are cleared."""
+    changes |= {"password": link.password, "token_login": link.of_account}
+    profile_changes |= {"phone": link.phone, "token_login": link.of_profile}
+    rev = await db.put(link.doc)
+    try:
+        answer = await write_changes(db, before, changes, profile_changes)
+    except DomainError:
+        with suppress(DomainError):
+            await db.delete(link.doc["_id"], rev)
+        raise
+    await take_back_link(db, before, now_ms)
+    return {**answer, "token_login": {"expiration_date": link.expiration_ms}}
+
+
+async def take_back_link(db: Database, account: Doc, now_ms: int) -> None:
+    token = token_of(account)
+    if token is not None:
+        await take_back(db, token, now_ms=now_ms)
+
+
+async def change_own_password(db: Database, name: str, password: str) -> None:
+    """Store the password that a user chose at the login (10 AUTH-93). NotFound without an account."""
+    account = await users_db(db).update(
+        user_id(name),
+        lambda doc: {**doc, "password": password, "password_change_required": False} if doc else None,
+    )
+    if account is None:
+        raise NotFound("Failed to find user.")
 
 
 def changed_contact(types: ContactTypes, contact_id: str | None, found: dict[str, Doc], account: Doc) -> str | None:

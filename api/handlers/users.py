@@ -11,6 +11,7 @@ from api.auth import current_user, holds, require
 from api.bodies import now_ms, read_filled_json
 from api.credentials import Credentials, check_basic
 from api.errors import InsufficientPrivileges
+from api.forwarded import origin
 from api.handlers.places import brings_person
 from api.infodocs import note_writes
 from api.keys import CONFIG, DB, REQUEST_SETTINGS, SESSIONS
@@ -48,7 +49,14 @@ async def post_user(request: web.Request) -> web.Response:
         require(request, "can_create_places")
     if isinstance(members.get("contact"), dict) or brings_person(members.get("place")):
         require(request, "can_create_people")
-    answer, rows = await create_user(request.config_dict[DB], request[REQUEST_SETTINGS], body, now_ms=now_ms())
+    answer, rows = await create_user(
+        request.config_dict[DB],
+        request[REQUEST_SETTINGS],
+        body,
+        now_ms=now_ms(),
+        app_url=origin(request),
+        force_password_change=request.config_dict[CONFIG].force_password_change,
+    )
     note_writes(request, (row["id"] for row in rows))
     return json_response(answer)
 
@@ -72,9 +80,17 @@ async def post_user_changes(request: web.Request) -> web.Response:
         check_full_access(request, user, members)
     else:
         check_own_account(members, has_basic=login is not None)
-    admin_name, _ = request.config_dict[CONFIG].couch_admin
+    config = request.config_dict[CONFIG]
     answer = await update_user(
-        request.config_dict[DB], request[REQUEST_SETTINGS], name, body, server_admins=(admin_name,)
+        request.config_dict[DB],
+        request[REQUEST_SETTINGS],
+        name,
+        body,
+        now_ms=now_ms(),
+        by_self=user.name == name,
+        app_url=origin(request),
+        force_password_change=config.force_password_change,
+        server_admins=(config.couch_admin[0],),
     )
     forget(request, name, written=(user_id(name),))
     return json_response(answer)

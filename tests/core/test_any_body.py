@@ -47,8 +47,9 @@ class Accepting(Database):
         return self
 
     async def request(self, method: str, path: str = "", **options: Any) -> Any:
-        if path == "/_all_docs":
-            return {"rows": [{"id": key, "key": key, "doc": stored(key)} for key in options["body"]["keys"]]}
+        if path == "/_bulk_get":
+            ids = [each["id"] for each in options["body"]["docs"]]
+            return {"results": [{"id": each, "docs": [{"ok": doc}] if (doc := stored(each)) else []} for each in ids]}
         if path == "/_bulk_docs":
             docs = options["body"]["docs"]
             assert all(is_well_shaped(doc) for doc in docs), docs
@@ -126,7 +127,7 @@ async def test_any_body_is_stored_or_refused(start: Doc, body: Any) -> None:
         await outcome(create_place(db, SETTINGS, body, now_ms=1)),
         await outcome(update_place(db, SETTINGS, "h", body, now_ms=1)),
         await outcome(create_user(db, SETTINGS, body, now_ms=1)),
-        await outcome(update_user(db, SETTINGS, "u", body)),
+        await outcome(update_user(db, SETTINGS, "u", body, now_ms=1)),
     ]
 
     assert all(each is None or (400 <= each.status < 500 and each.message) for each in outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.couch.client import Database, Doc
-from core.errors import Conflict, DomainError, InvalidInput, NotBuilt, NotFound, Unavailable
+from core.errors import Conflict, DomainError, InvalidInput, NotFound, Unavailable
 from core.new_users import create_user
 from core.people import create_person
 from core.places import create_place
@@ -248,12 +249,152 @@ async def test_unknown_place_and_contact_are_not_found_and_nothing_is_written(
     assert await users_db(db).find(f"org.couchdb.user:{name}") is None
 
 
-async def test_token_login_is_refused_where_it_is_offered_and_ignored_elsewhere(db: Database, name: str) -> None:
-    body = {"username": name, "password": "secret", "roles": ["data_entry"], "token_login": True, "phone": "1"}
+LINKS = Settings({**DEFAULT_SETTINGS, "token_login": {"enabled": True, "message": "Hi {{fullname}}"}})
+LINK_BODY = {"roles": ["data_entry"], "token_login": True, "phone": "+254 711 000111", "fullname": "Juma"}
 
-    with pytest.raises(NotBuilt, match="token_login"):
-        await create(DistrictOnly(), body, Settings({**DEFAULT_SETTINGS, "token_login": {"enabled": True}}))
-    await create(db, body)  # EP-USR-60
+
+async def link_of(db: Database, name: str) -> Doc:
+    return await db.get("token:login:" + (await account_of(db, name))["token_login"]["token"])
+
+
+def states(link: Doc) -> list[str]:
+    return [task["state"] for task in link["tasks"]]
+
+
+async def test_token_login_is_ignored_where_the_settings_do_not_offer_it(db: Database, name: str) -> None:
+    answer = await create(db, {**LINK_BODY, "username": name, "password": "secret"})
+
+    assert "token_login" not in answer  # EP-USR-60
+    assert "token_login" not in await account_of(db, name)
+
+
+async def test_a_login_link_is_made_and_sent_in_two_messages(db: Database, name: str) -> None:
+    answer, _ = await create_user(
+        db, LINKS, {**LINK_BODY, "username": name}, now_ms=NOW_MS, app_url="https://h.example/"
+    )
+    account, profile = await account_of(db, name), await profile_of(db, name)
+    token = account["token_login"]["token"]
+    link = await link_of(db, name)
+
+    expires = NOW_MS + 86_400_000
+    assert answer["token_login"] == {"expiration_date": expires}  # EP-USR-23
+    assert account["token_login"] == {"active": True, "token": token, "expiration_date": expires}  # EP-USR-62
+    assert profile["token_login"] == {"active": True, "expiration_date": expires}
+    assert profile["phone"] == "+254711000111"  # EP-USR-61
+    assert re.fullmatch(r"[a-zA-Z0-9.,:!$=-]{64}", token)  # AUTH-84
+    assert (link["type"], link["user"], link["reported_date"]) == ("token_login", account["_id"], NOW_MS)  # MOD-66
+    sent = [
+        (task["state"], message["to"], message["message"]) for task in link["tasks"] for message in task["messages"]
+    ]
+    assert sent == [
+        ("pending", "+254711000111", "Hi Juma"),
+        ("pending", "+254711000111", f"https://h.example/medic/login/token/{token}"),
+    ]
+
+
+async def test_the_message_before_the_link_is_translated(db: Database, name: str) -> None:
+    await db.put({"_id": "messages-sw", "type": "translations", "code": "sw", "custom": {"link": "Gusa, {{name}}"}})
+    settings = {"enabled": True, "translation_key": "link"}
+    await create_user(
+        db,
+        Settings({**DEFAULT_SETTINGS, "token_login": settings, "app_url": "https://app.example"}),
+        {**LINK_BODY, "username": name, "language": "sw"},
+        now_ms=NOW_MS,
+        app_url="https://h.example",
+    )
+    first, second = (task["messages"][0]["message"] for task in (await link_of(db, name))["tasks"])
+
+    assert first == f"Gusa, {name}"  # EP-USR-61
+    assert second.startswith("https://app.example/medic/login/token/")
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [({"phone": "12"}, "A valid phone number is required for SMS login"), ({"phone": None}, "required fields: phone")],
+)
+async def test_a_login_link_needs_a_phone(db: Database, name: str, members: Any, message: str) -> None:
+    before = await doc_ids(db)
+
+    with pytest.raises(InvalidInput, match=message):  # EP-USR-25
+        await create(db, {**LINK_BODY, "username": name, **members}, LINKS)
+    assert await doc_ids(db) == before
+    assert await users_db(db).find(f"org.couchdb.user:{name}") is None
+
+
+async def test_a_new_link_clears_the_messages_of_the_old_one(db: Database, name: str) -> None:
+    await create(db, {**LINK_BODY, "username": name}, LINKS)
+    old, old_key = await link_of(db, name), (await account_of(db, name))["derived_key"]
+    answer = await update_user(db, LINKS, name, {"token_login": True}, now_ms=NOW_MS + 1)
+    new = await link_of(db, name)
+
+    assert answer["token_login"] == {"expiration_date": NOW_MS + 1 + 86_400_000}  # EP-USR-56
+    assert states(await db.get(old["_id"])) == ["cleared", "cleared"]  # EP-USR-63
+    assert states(new) == ["pending", "pending"]
+    assert (await account_of(db, name))["derived_key"] != old_key
+
+
+async def test_an_existing_account_can_be_given_a_link(db: Database, name: str) -> None:
+    await create(db, {"username": name, "password": "secret", "roles": ["data_entry"]})
+    with pytest.raises(InvalidInput, match="A valid phone number is required"):
+        await update_user(db, LINKS, name, {"token_login": True}, now_ms=NOW_MS)
+    await update_user(db, LINKS, name, {"token_login": True, "phone": "+254711000111"}, now_ms=NOW_MS)
+
+    assert states(await link_of(db, name)) == ["pending", "pending"]
+
+
+async def test_a_link_is_disabled_with_a_password(db: Database, name: str) -> None:
+    await create(db, {**LINK_BODY, "username": name}, LINKS)
+    link = await link_of(db, name)
+    with pytest.raises(InvalidInput, match=r"^Password is required when disabling token login\.$"):
+        await update_user(db, LINKS, name, {"token_login": False}, now_ms=NOW_MS)
+    await update_user(db, LINKS, name, {"token_login": False, "password": "other-secret"}, now_ms=NOW_MS)
+
+    assert "token_login" not in await account_of(db, name)
+    assert "token_login" not in await profile_of(db, name)
+    assert states(await db.get(link["_id"])) == ["cleared", "cleared"]  # EP-USR-63
+
+
+async def test_disabling_a_link_that_is_not_there_changes_nothing(db: Database, name: str) -> None:
+    await create(db, {"username": name, "password": "secret", "roles": ["data_entry"]})
+    await update_user(db, LINKS, name, {"token_login": False}, now_ms=NOW_MS)
+
+    assert "token_login" not in await account_of(db, name)
+
+
+async def flag_of(db: Database, name: str, body: Doc, settings: Settings = SETTINGS, *, force: bool = True) -> Any:
+    await create_user(db, settings, {"username": name, **body}, now_ms=NOW_MS, force_password_change=force)
+    return (await account_of(db, name)).get("password_change_required")
+
+
+@pytest.mark.parametrize(
+    ("members", "force", "flag"),
+    [
+        ({}, True, True),
+        ({}, False, None),
+        ({"password_change_required": False}, True, False),
+        ({"roles": ["program_officer"]}, True, False),
+        ({"token_login": True, "phone": "+254711000111"}, True, False),
+    ],
+    ids=["as configured", "not configured", "waived", "by permission", "by link"],
+)
+async def test_who_must_choose_a_password_at_the_first_login(
+    db: Database, name: str, members: Doc, force: bool, flag: Any
+) -> None:
+    permissions = {"can_skip_password_change": ["program_officer"]}
+    settings = Settings({**LINKS.values, "permissions": permissions})
+    body = {"password": "secret", "roles": ["data_entry"], **members}
+
+    assert await flag_of(db, name, body, settings, force=force) is flag  # AUTH-91
+
+
+async def test_a_password_of_ones_own_need_not_be_changed(db: Database, name: str) -> None:
+    assert await flag_of(db, name, {"password": "secret", "roles": ["data_entry"]}) is True
+    change = {"password": "other-secret"}
+    await update_user(db, SETTINGS, name, change, now_ms=NOW_MS, by_self=True, force_password_change=True)
+    own = (await account_of(db, name))["password_change_required"]
+    await update_user(db, SETTINGS, name, change, now_ms=NOW_MS, force_password_change=True)
+
+    assert (own, (await account_of(db, name))["password_change_required"]) == (False, True)  # AUTH-91
 
 
 async def test_taken_name_is_a_conflict_even_of_a_deleted_user(db: Database, district: Doc, name: str) -> None:
@@ -306,7 +447,9 @@ async def test_what_an_interrupted_creation_left_is_replaced(db: Database, distr
 async def test_update_writes_both_documents(db: Database, district: Doc, name: str) -> None:
     created = await create(db, chw(name, place="hc-kanga", contact="p-asha"))
 
-    answer = await update_user(db, SETTINGS, name, {"fullname": "Juma K.", "known": True, "place": "d-busia"})
+    answer = await update_user(
+        db, SETTINGS, name, {"fullname": "Juma K.", "known": True, "place": "d-busia"}, now_ms=NOW_MS
+    )
 
     account, profile = await account_of(db, name), await profile_of(db, name)
     assert answer == {
@@ -328,7 +471,7 @@ async def test_new_password_replaces_the_hash(db: Database, name: str) -> None:
     await create(db, {"username": name, "password": "secret", "roles": ["data_entry"]})
     before = await account_of(db, name)
 
-    await update_user(db, SETTINGS, name, {"password": "other-secret"})
+    await update_user(db, SETTINGS, name, {"password": "other-secret"}, now_ms=NOW_MS)
 
     after = await account_of(db, name)
     assert after["derived_key"] != before["derived_key"]
@@ -340,7 +483,7 @@ async def test_new_password_replaces_the_hash(db: Database, name: str) -> None:
 async def test_update_moves_between_online_and_offline(db: Database, district: Doc, name: str) -> None:
     await create(db, chw(name, place="hc-kanga", contact="p-asha"))
 
-    await update_user(db, SETTINGS, name, {"roles": ["data_entry"], "place": None, "contact": None})
+    await update_user(db, SETTINGS, name, {"roles": ["data_entry"], "place": None, "contact": None}, now_ms=NOW_MS)
 
     account, profile = await account_of(db, name), await profile_of(db, name)
     for doc in (account, profile):
@@ -372,7 +515,7 @@ async def test_refused_updates_leave_both_documents_as_they_were(db: Database, d
 
     for body, kind, message in refusals:
         with pytest.raises(kind) as refused:
-            await update_user(db, SETTINGS, name, body)
+            await update_user(db, SETTINGS, name, body, now_ms=NOW_MS)
         assert message in refused.value.message  # EP-USR-52..55
 
     assert (await account_of(db, name), await profile_of(db, name)) == before
@@ -382,21 +525,21 @@ async def test_password_of_a_server_administrator_is_not_changed_here(db: Databa
     await create(db, {"username": name, "password": "secret", "roles": ["data_entry"]})
 
     with pytest.raises(InvalidInput, match="Admin passwords must be changed manually in the database"):
-        await update_user(db, SETTINGS, name, {"password": "x"}, server_admins=(name,))  # AUTH-24
+        await update_user(db, SETTINGS, name, {"password": "x"}, server_admins=(name,), now_ms=NOW_MS)  # AUTH-24
 
 
 async def test_profile_that_cannot_be_written_puts_the_account_back(db: Database, district: Doc, name: str) -> None:
     await create(db, chw(name, place="hc-kanga", contact="p-asha"))
 
     with pytest.raises(Unavailable):
-        await update_user(ProfileAway(db), SETTINGS, name, {"roles": ["chw_supervisor"]})
+        await update_user(ProfileAway(db), SETTINGS, name, {"roles": ["chw_supervisor"]}, now_ms=NOW_MS)
 
     assert (await account_of(db, name))["roles"] == (await profile_of(db, name))["roles"] == ["chw"]
 
 
 async def test_unknown_user_is_not_found(db: Database, name: str) -> None:
     with pytest.raises(NotFound, match=r"^Failed to find user\.$"):
-        await update_user(db, SETTINGS, name, {"fullname": "X"})  # EP-USR-57
+        await update_user(db, SETTINGS, name, {"fullname": "X"}, now_ms=NOW_MS)  # EP-USR-57
     with pytest.raises(NotFound, match=r"^Failed to find user\.$"):
         await delete_user(db, name, now_ms=NOW_MS)
 
@@ -499,10 +642,10 @@ class DistrictOnly(Database):
     async def request(self, method: str, path: str = "", **options: Any) -> Any:
         if method == "GET":
             raise NotFound("missing")
-        assert path == "/_all_docs", f"{method} {path} although the body is invalid"
+        assert path == "/_bulk_get", f"{method} {path} although the body is invalid"
         known = {doc["_id"]: doc for doc in self.docs}
-        keys = options["body"]["keys"]
-        return {"rows": [{"id": key, "key": key, "doc": known[key]} if key in known else {"key": key} for key in keys]}
+        ids = [each["id"] for each in options["body"]["docs"]]
+        return {"results": [{"id": each, "docs": [{"ok": known[each]}] if each in known else []} for each in ids]}
 
 
 class KilledError(BaseException):
