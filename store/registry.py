@@ -108,7 +108,7 @@ class Databases:
         """Remove a database for good; raises NotFound. Requests that still hold it end with errors or an ended feed."""
         async with self._lock(name):
             if name not in self._names:
-                raise NotFound("missing")
+                raise NotFound("Database does not exist.")
             self._names.discard(name)
             self.told(name, "deleted")
             path = self._path(name)

@@ -14,6 +14,7 @@ from aiohttp import web
 from store import cors
 from store.config import StoreConfig
 from store.database import Database
+from store.documents import check_id
 from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized
 from store.http import (
     attachments,
@@ -33,7 +34,7 @@ from store.http import (
 )
 from store.http.call import Call, answer
 from store.permissions import NOBODY, User, require_db_admin, require_db_member
-from store.registry import SYSTEM_DATABASES
+from store.registry import SYSTEM_DATABASES, check_name
 from store.service import Store
 
 __all__ = ["StoreConfig", "create_app", "serve"]
@@ -86,13 +87,17 @@ DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
     "_all_docs": {"GET": listing.all_docs, "POST": listing.all_docs},
     "_all_docs/queries": {"POST": listing.all_docs_queries},
     "_design_docs": {"GET": listing.design_docs, "POST": listing.design_docs},
+    "_design_docs/queries": {"POST": listing.design_docs_queries},
     "_local_docs": {"GET": listing.local_docs, "POST": listing.local_docs},
+    "_local_docs/queries": {"POST": listing.local_docs_queries},
     "_changes": {"GET": changes.changes, "POST": changes.changes},
     "_find": {"POST": find.find},
     "_explain": {"POST": find.explain},
     "_index": {"GET": find.get_indexes, "POST": find.post_index, "DELETE": find.delete_index},
     "_index/_bulk_delete": {"POST": find.bulk_delete_indexes},
 }
+
+WITH_MORE = frozenset({"_compact", "_index", "_shards"})  # may be followed by the name of a document
 
 DESIGN: Mapping[str, Mapping[str, DocumentHandler]] = {
     "_view": {"GET": views.query_view, "POST": views.query_view},
@@ -218,8 +223,8 @@ def _failure(error: StoreError) -> web.Response:
 
 
 def _segments(raw_path: str) -> list[str]:
-    """The path, decoded piece by piece, so that an encoded slash stays inside its piece."""
-    pieces = raw_path[1:].split("/")
+    """The path, decoded piece by piece, so that an encoded slash stays inside its piece; a plus is a space."""
+    pieces = raw_path[1:].replace("+", " ").split("/")
     if len(pieces) > 1 and not pieces[-1]:
         pieces.pop()
     if "%" not in raw_path:
@@ -250,8 +255,10 @@ async def _dispatch(call: Call, segments: list[str]) -> web.StreamResponse:
             call.rest = segments[1:]
             return await below(call)
         table = SERVER.get(first) if len(segments) == 1 else None
+        if table is None and call.method == "PUT":
+            check_name(first)
         if table is None:
-            raise NotFound("missing")
+            raise NotFound("Database does not exist.")
         return await _choose(table, call.method)(call)
     if len(segments) == 1:
         if call.method == "PUT":
@@ -285,7 +292,9 @@ async def _dispatch_database(call: Call, database: Database, rest: list[str]) ->
         return await _choose(LOCAL, call.method)(call, database, f"_local/{rest[1]}")
     if not first or first.startswith("_"):
         call.rest = rest[1:]
-        table = DATABASE.get("/".join(rest[:2])) or (DATABASE.get(first) if first else None)
+        table = DATABASE.get("/".join(rest[:2])) or (DATABASE.get(first) if first in WITH_MORE else None)
+        if table is None and call.method == "PUT":
+            check_id(first)
         if table is None:
             raise NotFound("missing")
         return await _choose(table, call.method)(call, database)

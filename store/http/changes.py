@@ -90,7 +90,7 @@ async def _parse(call: Call, database: Database) -> Feed:
     return Feed(
         mode=mode,
         since=parse_seq(since, database.mark, database.update_seq),
-        limit=max(1, call.count("limit", _UNLIMITED)),
+        limit=call.count("limit", _UNLIMITED),
         descending=call.flag("descending"),
         timeout_s=timeout_s,
         heartbeat_s=heartbeat_s,
@@ -124,7 +124,7 @@ async def _filter(
     if name == "_doc_ids":
         ids = body.get("doc_ids") if call.method == "POST" else load_json(call.query.get("doc_ids", "null").encode())
         if not isinstance(ids, list) or not all(isinstance(doc_id, str) for doc_id in ids):
-            raise BadRequest("`doc_ids` filter parameter is not a list.")
+            raise BadRequest("`doc_ids` filter parameter is not a list of doc ids.")
         return replace(params, doc_ids=tuple(ids)), None
     if name == "_design":
         return replace(params, design_only=True), None
@@ -148,12 +148,16 @@ async def _filter(
         view = (ddoc.doc.get("views") or {}).get(view_name)
         source = view.get("map") if isinstance(view, dict) else None
         if not isinstance(source, str):
-            raise NotFound("missing json key: views")
+            raise NotFound(f"missing json key: {view_name if ddoc.doc.get('views') else 'views'}")
         engine = call.store.javascript.engine(source)
         return replace(params, needs_doc=True), lambda docs: engine.filter_by_view(source, docs)
     ddoc_name, slash, function = name.partition("/")
     if not slash:
-        raise BadRequest("filter parameter must be of the form `designname/filtername`")
+        raise BadRequest(
+            "unknown builtin filter name"
+            if name.startswith("_")
+            else "`filter` must be of the form `designname/filtername`"
+        )
     ddoc = database.design_doc(f"_design/{ddoc_name}")
     source = (ddoc.doc.get("filters") or {}).get(function)
     if not isinstance(source, str):
@@ -206,7 +210,7 @@ async def _answer(call: Call, database: Database, feed: Feed) -> AsyncIterator[b
                 separator, sent = b",\n", True
                 left -= len(batch)
             last = scanned
-        if feed.mode == "normal" or sent:
+        if feed.mode == "normal" or sent or left <= 0:
             break
         last = max(last, feed.since)
         if separator:

@@ -118,7 +118,6 @@ async def sync_shards(call: Call, database: Database) -> web.Response:
 
 async def view_cleanup(call: Call, database: Database) -> web.Response:
     """POST /{db}/_view_cleanup: remove the indexes no design document asks for. Database admins only."""
-    call.require_json()
     require_db_admin(call.user, database.security)
     await call.store.databases.views(database).cleanup([ddoc.doc for ddoc in database.design_docs()])
     return answer({"ok": True}, 202)

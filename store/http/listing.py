@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from sqlite3 import Connection
 from typing import Any
 
 import orjson
@@ -45,19 +46,42 @@ async def local_docs(call: Call, database: Database) -> web.Response:
     """GET or POST /{db}/_local_docs. Database admins only."""
     require_db_admin(call.user, database.security)
     params = await _params(call)
-    rows = await database.read(lambda conn: local_rows(conn, params))
-    return answer(b'{"total_rows":null,"offset":null,"rows":[\n' + b",\n".join(rows) + b"\n]}")
+    return answer(await database.read(lambda conn: _local(conn, params)))
+
+
+def _local(conn: Connection, params: ListingParams) -> bytes:
+    return b'{"total_rows":null,"offset":null,"rows":[\n' + b",\n".join(local_rows(conn, params)) + b"\n]}"
 
 
 async def all_docs_queries(call: Call, database: Database) -> web.StreamResponse:
     """POST /{db}/_all_docs/queries with {"queries": [...]}: an answer to each."""
+    return await _several(call, database, await _queries(call))
+
+
+async def design_docs_queries(call: Call, database: Database) -> web.StreamResponse:
+    """POST /{db}/_design_docs/queries: the same about design documents."""
+    return await _several(call, database, [only_design(params) for params in await _queries(call)])
+
+
+async def local_docs_queries(call: Call, database: Database) -> web.Response:
+    """POST /{db}/_local_docs/queries: the same about `_local` documents. Database admins only."""
+    require_db_admin(call.user, database.security)
+    several = await _queries(call)
+    results = [await database.read(lambda conn, params=params: _local(conn, params)) for params in several]  # type: ignore[misc]
+    return answer(b'{"results":[' + b",".join(results) + b"]}")
+
+
+async def _queries(call: Call) -> list[ListingParams]:
     shared = _query(call)
-    parsed = [parse_listing(shared | query) for query in read_queries(await call.json_body())]
+    return [parse_listing(shared | query) for query in read_queries(await call.json_body())]
+
+
+async def _several(call: Call, database: Database, several: Sequence[ListingParams]) -> web.StreamResponse:
     _check_readable(call, database)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"results":['
-        for number, params in enumerate(parsed):
+        for number, params in enumerate(several):
             if number:
                 yield b","
             async for chunk in _chunks(database, params):

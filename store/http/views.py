@@ -11,6 +11,7 @@ from store.database import Database
 from store.documents import load_object
 from store.errors import BadRequest, NotFound
 from store.http.call import Call, answer
+from store.http.listing import read_queries
 from store.permissions import require_db_admin
 from store.view_query import ViewParams
 from store.views import ViewResult
@@ -26,12 +27,11 @@ async def query_view(call: Call, database: Database, ddoc_id: str) -> web.Stream
     views = call.store.databases.views(database)
     body = await _body(call)
     if len(call.rest) == 2:
-        queries = body.get("queries")
-        if not isinstance(queries, list) or not all(isinstance(query, dict) for query in queries):
-            raise BadRequest("`queries` parameter must be an array of objects.")
-        several = [ViewParams.parse(call.query.items(), query) for query in queries]
+        several = [ViewParams.parse(call.query.items(), query) for query in read_queries(body)]
         first = [await views.query(ddoc.doc, call.rest[0], params) for params in several[:1]]
         return await call.stream(_results(call, database, ddoc.doc, several, first))
+    if "queries" in body:
+        raise BadRequest("The `queries` parameter is no longer supported at this endpoint")
     result = await views.query(ddoc.doc, call.rest[0], ViewParams.parse(call.query.items(), body))
     try:
         return await call.stream(result.body(_shown_seq(database, result)))

@@ -234,6 +234,20 @@ async def test_design_docs_and_local_docs_are_listed_apart(store: Client, db: st
     assert ids(await store.post(f"{db}/_design_docs", {"keys": ["a", "_design/d", "none"]})) == ["_design/d"]
 
 
+async def test_queries_of_design_docs_and_local_docs(store: Client, db: str) -> None:
+    await fill(store, db, "a", "_design/c", "_design/d", "_local/l", "_local/m")
+    asked = {"queries": [{"limit": 1}, {"descending": True}]}
+
+    design = (await store.post(f"{db}/_design_docs/queries", asked)).body["results"]
+    local = (await store.post(f"{db}/_local_docs/queries", asked)).body["results"]
+
+    assert [[row["id"] for row in result["rows"]] for result in design] == [
+        ["_design/c"],
+        ["_design/d", "_design/c"],
+    ]
+    assert [[row["id"] for row in result["rows"]] for result in local] == [["_local/l"], ["_local/m", "_local/l"]]
+
+
 @pytest.mark.parametrize("body", [{}, {"queries": 1}, {"queries": [1]}])
 async def test_queries_must_be_a_list_of_objects(store: Client, db: str, body: dict[str, Any]) -> None:
     assert (await store.post(f"{db}/_all_docs/queries", body)).status == 400

@@ -211,3 +211,15 @@ async def test_wrong_option_is_refused(store: Client, db: str, query: str) -> No
 
     assert answer.status == 400
     assert answer.body["reason"]
+
+
+@pytest.mark.parametrize("feed", ["normal", "longpoll", "continuous"])
+async def test_limit_zero_gives_no_row_and_stays_where_it_is(store: Client, db: str, feed: str) -> None:
+    await store.put(f"{db}/a", {})
+
+    answer = await store.get(f"{db}/_changes", limit=0, feed=feed)
+
+    last = orjson.loads(answer.raw.splitlines()[-1]) if feed == "continuous" else answer.body
+    assert b'"id"' not in answer.raw
+    assert last["last_seq"].startswith("0-")
+    assert last["pending"] == 1

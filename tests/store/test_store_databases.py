@@ -15,17 +15,17 @@ from tests.store.store_client import ADMIN, Client
 
 async def test_database_is_made_described_and_removed(store: Client) -> None:
     assert (await store.put("/a-b/c")).status == 404
-    assert (await store.put("/a-b%2Fc+(1)$_")).status == 201
+    assert (await store.put("/a-b%2Fc%2B(1)$_")).status == 201
     assert "a-b/c+(1)$_" in (await store.get("/_all_dbs")).body
-    assert (await store.put("/a-b%2Fc+(1)$_")).body["error"] == "file_exists"
-    info = (await store.get("/a-b%2Fc+(1)$_")).body
+    assert (await store.put("/a-b%2Fc%2B(1)$_")).body["error"] == "file_exists"
+    info = (await store.get("/a-b%2Fc%2B(1)$_")).body
     assert (info["db_name"], info["doc_count"], info["doc_del_count"]) == ("a-b/c+(1)$_", 0, 0)
-    assert (await store.ask("HEAD", "/a-b%2Fc+(1)$_")).status == 200
+    assert (await store.ask("HEAD", "/a-b%2Fc%2B(1)$_")).status == 200
 
-    assert (await store.delete("/a-b%2Fc+(1)$_")).body == {"ok": True}
+    assert (await store.delete("/a-b%2Fc%2B(1)$_")).body == {"ok": True}
 
-    assert (await store.get("/a-b%2Fc+(1)$_")).status == 404
-    assert (await store.delete("/a-b%2Fc+(1)$_")).status == 404
+    assert (await store.get("/a-b%2Fc%2B(1)$_")).status == 404
+    assert (await store.delete("/a-b%2Fc%2B(1)$_")).status == 404
 
 
 @pytest.mark.parametrize("name", ["A", "1a", "a.b", "%C3%A9", "a%20b", "..%2F..%2Fetc", "a" * 300])

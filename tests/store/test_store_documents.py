@@ -221,6 +221,13 @@ async def test_any_id_can_be_addressed(store: Client, db: str, doc_id: str) -> N
     assert (await store.get(path)).body["_id"] == doc_id
 
 
+async def test_plus_in_a_path_is_a_space(store: Client, db: str) -> None:
+    await store.put(f"{db}/a+b", {})
+
+    assert (await store.get(f"{db}/a%20b")).body["_id"] == "a b"
+    assert (await store.get(f"{db}/a%2Bb")).status == 404
+
+
 async def test_design_document_is_reached_with_and_without_an_encoded_slash(store: Client, db: str) -> None:
     await store.put(f"{db}/_design/d", {"language": "javascript"})
 

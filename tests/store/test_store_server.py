@@ -54,6 +54,11 @@ async def test_uuids_are_fresh(store: Client) -> None:
 async def test_unknown_path_and_method(store: Client, db: str) -> None:
     assert (await store.get("/_nothing")).status == 404
     assert (await store.get(f"{db}/_nothing")).status == 404
+    assert (await store.get(f"{db}/_all_docs/more")).status == 404
+    named = await store.put("/_nothing")
+    assert (named.status, named.body["error"]) == (400, "illegal_database_name")
+    written = await store.put(f"{db}/_nothing", {})
+    assert (written.status, written.body["error"]) == (400, "illegal_docid")
     answer = await store.delete(f"{db}/_bulk_docs")
     assert (answer.status, answer.body["error"], answer.headers["Allow"]) == (405, "method_not_allowed", "POST")
 
