@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -32,10 +32,14 @@ _REPLICATOR = frozenset(
 
 @dataclass(slots=True)
 class Incoming:
-    """One attachment of an edit: new data, data that follows in a multipart body, or a stub of what is stored."""
+    """One attachment of an edit: new data, data that follows in a multipart body, or a stub of what is stored.
+
+    With a digest and no data it is content that the database has already.
+    """
 
     content_type: str = "application/octet-stream"
     data: bytes | None = None
+    file: IO[bytes] | None = None  # instead of data, where it is too long for the memory
     digest: str | None = None
     length: int = 0  # of the data; while it is still to follow, as announced
     revpos: int | None = None
@@ -58,6 +62,12 @@ class Edit:
     deleted: bool = False
     body: bytes = b"{}"
     attachments: dict[str, Incoming] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Let go of the files its attachments came in."""
+        for item in self.attachments.values():
+            if item.file is not None:
+                item.file.close()
 
     @property
     def is_local(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import orjson
 
@@ -12,6 +12,7 @@ from store import revtree
 from store.documents import Edit, Incoming
 from store.errors import Conflict, NotFound, StoreError
 from store.revtree import Node, Tree
+from store.spool import PIECE_BYTES
 from store.writer import Transaction
 
 Stored = dict[str, dict[str, Any]]  # attachments of a revision: {name: {content_type, revpos, digest, length}}
@@ -179,9 +180,14 @@ def _ancestor_attachments(conn: sqlite3.Connection, batch: _Batch, tree: Tree, h
 
 
 def _store_content(conn: sqlite3.Connection, incoming: Incoming, depth: int, *, replicated: bool) -> dict[str, Any]:
-    if incoming.data is None:
+    if incoming.file is not None:
+        _store_file(conn, incoming, incoming.file)
+    elif incoming.data is not None:
+        conn.execute("INSERT OR IGNORE INTO blobs (digest, data) VALUES (?, ?)", (incoming.digest, incoming.data))
+    elif incoming.digest is None:
         raise StoreError("The data of an attachment is missing from the multipart body", slug="bad_request", status=400)
-    conn.execute("INSERT OR IGNORE INTO blobs (digest, data) VALUES (?, ?)", (incoming.digest, incoming.data))
+    elif not conn.execute("SELECT 1 FROM blobs WHERE digest = ?", (incoming.digest,)).fetchone():
+        raise Conflict  # the revision it was taken from is compacted away
     revpos = incoming.revpos if replicated and incoming.revpos else depth
     return {
         "content_type": incoming.content_type,
@@ -189,6 +195,17 @@ def _store_content(conn: sqlite3.Connection, incoming: Incoming, depth: int, *, 
         "digest": incoming.digest,
         "length": incoming.length,
     }
+
+
+def _store_file(conn: sqlite3.Connection, incoming: Incoming, file: IO[bytes]) -> None:
+    added = conn.execute(
+        "INSERT OR IGNORE INTO blobs (digest, data) VALUES (?, zeroblob(?))", (incoming.digest, incoming.length)
+    )
+    if added.rowcount and added.lastrowid is not None:
+        file.seek(0)
+        with conn.blobopen("blobs", "data", added.lastrowid) as blob:
+            while piece := file.read(PIECE_BYTES):
+                blob.write(piece)
 
 
 def _write_local(conn: sqlite3.Connection, edit: Edit) -> Written:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
 
-from store.documents import UNKNOWN_LENGTH, Edit, Incoming, load_object, parse_edit, set_data
-from store.errors import BadRequest, StoreError, TooLarge
+from store.content import Piece, Stored
+from store.errors import BadRequest
 
-Part = tuple[dict[str, str], memoryview]
+_LONGEST_HEADERS = 64 * 1024
 _NAME = re.compile(r'(?:filename|name)="((?:[^"\\]|\\.)*)"')
 
 
@@ -25,103 +24,123 @@ def boundary_of(content_type_header: str) -> str:
     return match[1]
 
 
-def split(body: bytes, boundary: str) -> list[Part]:
-    """The parts of a multipart body: headers by lower-case name, and content that is not copied."""
-    mark = b"--" + boundary.encode()
-    whole = memoryview(body)
-    parts: list[Part] = []
-    at = body.find(mark)
-    if at < 0:
-        raise BadRequest("multipart body does not contain its boundary")
-    while True:
-        at += len(mark)
-        if body[at : at + 2] == b"--":
-            return parts
-        start = body.find(b"\n", at) + 1
-        end = body.find(b"\n" + mark, start - 1)
-        if start == 0 or end < 0:
-            raise BadRequest("multipart body ends early")
-        next_at = end + 1
-        if end > start and body[end - 1 : end] == b"\r":
-            end -= 1
-        headers_end, content = _headers_end(body, start, end)
-        headers: dict[str, str] = {}
-        for line in body[start:headers_end].decode("utf-8", "replace").splitlines():
+class Headers(dict[str, str]):
+    """The headers of a part that begins, by lower-case name."""
+
+
+class End:
+    """A part is over."""
+
+
+Event = Headers | bytes | End
+
+
+class Splitter:
+    """Cuts a multipart body as it arrives: `Headers`, pieces of content, `End` for each part."""
+
+    def __init__(self, boundary: str) -> None:
+        self._mark = b"--" + boundary.encode()
+        self._waiting = bytearray()
+        self._state: Callable[[], Iterator[Event]] | None = self._preamble
+        self._at_start = False  # of the content of a part
+
+    @property
+    def ended(self) -> bool:
+        """Whether the closing boundary was seen."""
+        return self._state is None
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """What this piece of the body brings; raises BadRequest when it is no multipart."""
+        if self._state is None:
+            return
+        self._waiting += chunk
+        before: object = None
+        while self._state is not None and before != (before := (self._state, len(self._waiting))):
+            yield from self._state()
+
+    def _preamble(self) -> Iterator[Event]:
+        at = self._waiting.find(self._mark)
+        if at >= 0:
+            del self._waiting[: at + len(self._mark)]
+            self._state = self._boundary
+        elif len(self._waiting) > _LONGEST_HEADERS:
+            raise BadRequest("multipart body does not contain its boundary")
+        yield from ()
+
+    def _boundary(self) -> Iterator[Event]:
+        """Just after a boundary: the rest of its line, or the two dashes that end the body."""
+        if self._waiting.startswith(b"--"):
+            self._state = None
+        elif (line_end := self._waiting.find(b"\n")) >= 0:
+            del self._waiting[: line_end + 1]
+            self._state = self._headers
+        elif len(self._waiting) > _LONGEST_HEADERS:
+            raise BadRequest("a boundary of the multipart body has no end of line")
+        yield from ()
+
+    def _headers(self) -> Iterator[Event]:
+        if self._waiting.startswith((b"\r\n", b"\n")):
+            end = content = self._waiting.index(b"\n") + 1
+        else:
+            gaps = ((self._waiting.find(gap), len(gap)) for gap in (b"\r\n\r\n", b"\n\n"))
+            end, width = min(((at, width) for at, width in gaps if at >= 0), default=(-1, 0))
+            content = end + width
+        if end < 0:
+            if len(self._waiting) > _LONGEST_HEADERS:
+                raise BadRequest("a part of the multipart body has no end of headers")
+            return
+        headers = Headers()
+        for line in self._waiting[:end].decode("utf-8", "replace").splitlines():
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
-        parts.append((headers, whole[content : max(end, content)]))
-        at = next_at
+        del self._waiting[:content]
+        self._waiting[:0] = b"\n"  # so that a boundary may follow at once
+        self._state = self._content
+        self._at_start = True
+        yield headers
 
-
-def _headers_end(body: bytes, start: int, end: int) -> tuple[int, int]:
-    if body.startswith(b"\r\n", start):
-        return start, start + 2
-    if body.startswith(b"\n", start):
-        return start, start + 1
-    for gap in (b"\r\n\r\n", b"\n\n"):
-        at = body.find(gap, start, end)
+    def _content(self) -> Iterator[Event]:
+        at = self._waiting.find(b"\n" + self._mark)
         if at >= 0:
-            return at, at + len(gap)
-    raise BadRequest("a part of the multipart body has no end of headers")
+            content = bytes(self._waiting[: at - 1 if self._waiting[at - 1 : at] == b"\r" else at])
+            del self._waiting[: at + 1 + len(self._mark)]
+            self._state = self._boundary
+        else:
+            keep = len(self._mark) + 2  # what may be the beginning of a boundary
+            content = bytes(self._waiting[:-keep])
+            del self._waiting[: len(content)]
+        if self._at_start and content:
+            content = content[1:]
+            self._at_start = False
+        if content:
+            yield content
+        if at >= 0:
+            yield End()
 
 
-def parse_related(body: bytes, boundary: str, doc_id: str, *, new_edits: bool, limit_bytes: int) -> Edit:
-    """The document of a `multipart/related` body, with the attachments that follow it."""
-    parts = split(body, boundary)
-    if not parts:
-        raise BadRequest("multipart body has no parts")
-    edit = parse_edit(load_object(bytes(parts[0][1]), "Document"), doc_id=doc_id, new_edits=new_edits)
-    give_followers(edit, parts[1:], limit_bytes)
-    return edit
-
-
-def give_followers(edit: Edit, parts: Sequence[Part], limit_bytes: int) -> None:
-    """Match the parts to the attachments that wait for them: by file name where parts have one, else in order."""
-    waiting = {name: item for name, item in edit.attachments.items() if item.follows}
-    if len(parts) < len(waiting):
-        raise BadRequest("the multipart body has fewer attachments than the document says")
-    for (headers, content), name in zip(parts, list(waiting), strict=False):
-        match = _NAME.search(headers.get("content-disposition", ""))
-        chosen = match[1].replace('\\"', '"').replace("\\\\", "\\") if match else name
-        item = waiting.pop(chosen, None) or waiting.pop(name, None)
-        if item is None:
-            raise BadRequest(f"the multipart body has an attachment {chosen} that the document does not name")
-        if item.length not in (UNKNOWN_LENGTH, len(content)):
-            raise BadRequest(f"attachment {'longer' if len(content) > item.length else 'shorter'} than expected")
-        fill(item, bytes(content), limit_bytes)
-
-
-def fill(item: Incoming, data: bytes, limit_bytes: int) -> None:
-    """Give an attachment its bytes as they travelled; content a CouchDB compressed is kept as what it stands for."""
-    if item.encoding == "gzip":
-        try:
-            unpacker = zlib.decompressobj(wbits=31)
-            data = unpacker.decompress(data, limit_bytes + 1)
-        except zlib.error as error:
-            raise StoreError("an attachment is not the gzip it says", slug="bad_request", status=400) from error
-    if len(data) > limit_bytes:
-        raise TooLarge("the attachment is too large")
-    item.encoding = None
-    set_data(item, data)
+def file_name(headers: Headers) -> str | None:
+    """The attachment that a part says it is."""
+    match = _NAME.search(headers.get("content-disposition", ""))
+    return match[1].replace('\\"', '"').replace("\\\\", "\\") if match else None
 
 
 def new_boundary() -> str:
     return uuid.uuid4().hex
 
 
-def related(doc: bytes, followers: Iterable[tuple[str, dict[str, Any], bytes]], boundary: str) -> bytes:
-    """A `multipart/related` body: the document, then each attachment as (name, stored description, content)."""
+def related(doc: bytes, followers: Iterable[tuple[str, dict[str, Any]]], boundary: str) -> list[Piece]:
+    """A `multipart/related` body: the document, then each attachment as (name, stored description)."""
     mark = boundary.encode()
-    parts = [b"--", mark, b"\r\nContent-Type: application/json\r\n\r\n", doc]
-    for name, stored, data in followers:
+    pieces: list[Piece] = [b"--%b\r\nContent-Type: application/json\r\n\r\n" % mark, doc]
+    for name, stored in followers:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         head = (
             f'\r\n--{boundary}\r\nContent-Disposition: attachment; filename="{quoted}"\r\n'
-            f"Content-Type: {stored['content_type']}\r\nContent-Length: {len(data)}\r\n\r\n"
+            f"Content-Type: {stored['content_type']}\r\nContent-Length: {stored['length']}\r\n\r\n"
         )
-        parts += (head.encode(), data)
-    parts += (b"\r\n--", mark, b"--")
-    return b"".join(parts)
+        pieces += (head.encode(), Stored(stored["digest"], 0, stored["length"]))
+    pieces.append(b"\r\n--%b--" % mark)
+    return pieces
 
 
 def error_part(rev: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Any
 from urllib.parse import quote
@@ -10,19 +11,20 @@ from urllib.parse import quote
 from aiohttp import web
 
 from store import reads
+from store.content import Piece, Stored, at_hand
 from store.database import Database
 from store.documents import Edit, Incoming, check_attachment_name, check_id
 from store.errors import Conflict, NotFound
 from store.http.call import STANDARD_HEADERS, Call, answer
 from store.http.documents import given_rev, not_modified, write_one
-from store.multipart import fill
+from store.http.uploads import read_attachment
 from store.revtree import parse_rev
 from store.user_docs import require_readable
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
 
 
-async def get_attachment(call: Call, database: Database, doc_id: str, name: str) -> web.Response:
+async def get_attachment(call: Call, database: Database, doc_id: str, name: str) -> web.StreamResponse:
     """GET /{db}/{docid}/{attachment}: its bytes, whole or a range; `rev` names a revision."""
     if database.name == "_users":
         require_readable(call.user, doc_id)
@@ -30,37 +32,41 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
     named = parse_rev(rev) if rev is not None else None
     has_it = call.request.headers.get("If-None-Match", "")
 
-    def work(conn: Connection) -> tuple[dict[str, Any], bytes]:
+    wanted = call.request.headers.get("Range") if call.method == "GET" else None
+
+    def work(conn: Connection) -> tuple[dict[str, Any], tuple[int, int] | None, Sequence[Piece]]:
         row = reads.find(conn, doc_id)
         revision = reads.open_revision(conn, row, doc_id, named, latest=False)
         stored = revision.attachments.get(name)
         if stored is None:
             raise NotFound("Document is missing attachment")
-        wanted = call.method != "HEAD" and f'"{stored["digest"][4:]}"' != has_it
-        return stored, reads.blob(conn, stored["digest"]) if wanted else b""
+        length: int = stored["length"]
+        span = _range(wanted, length)
+        first, last = span or (0, length - 1)
+        if call.method == "HEAD" or f'"{stored["digest"][4:]}"' == has_it or first >= length:
+            return stored, span, [b""]
+        return stored, span, at_hand(conn, [Stored(stored["digest"], first, last + 1 - first)])
 
-    stored, data = await database.read(work)
-    etag = stored["digest"][4:]
+    stored, span, pieces = await database.read(work)
+    etag, length = stored["digest"][4:], stored["length"]
+    if has_it == f'"{etag}"':
+        return not_modified(etag)
     headers = {
-        **STANDARD_HEADERS,
         "ETag": f'"{etag}"',
         "Content-Type": stored["content_type"],
         "Content-MD5": etag,
         "Accept-Ranges": "bytes",
     }
-    if has_it == f'"{etag}"':
-        return not_modified(etag)
     if call.method == "HEAD":
-        return web.Response(headers={**headers, "Content-Length": str(stored["length"])})
-    span = _range(call.request.headers.get("Range"), len(data))
+        return web.Response(headers={**STANDARD_HEADERS, **headers, "Content-Length": str(length)})
     if span is None:
-        return web.Response(body=data, headers=headers)
+        return await call.send(database, pieces, headers)
     first, last = span
-    if first >= len(data):
+    if first >= length:
         failure = {"error": "requested_range_not_satisfiable", "reason": "Requested range not satisfiable"}
-        return answer(failure, 416, {"Content-Range": f"bytes */{len(data)}"})
-    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    return web.Response(status=206, body=data[first : last + 1], headers=headers)
+        return answer(failure, 416, {"Content-Range": f"bytes */{length}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{length}"
+    return await call.send(database, pieces, headers, 206)
 
 
 def _range(header: str | None, length: int) -> tuple[int, int] | None:
@@ -77,11 +83,13 @@ async def put_attachment(call: Call, database: Database, doc_id: str, name: str)
     """PUT /{db}/{docid}/{attachment}?rev=: add or replace one; without a document it makes one."""
     check_id(doc_id)
     check_attachment_name(name)
-    limit = call.store.config.max_attachment_bytes
     incoming = Incoming(content_type=call.request.headers.get("Content-Type", "application/octet-stream"))
-    data = await call.body(limit)
-    await call.in_thread(lambda: fill(incoming, data, limit))
-    return await _change(call, database, doc_id, name, incoming)
+    try:
+        await read_attachment(call, incoming)
+        return await _change(call, database, doc_id, name, incoming)
+    finally:
+        if incoming.file is not None:
+            incoming.file.close()
 
 
 async def delete_attachment(call: Call, database: Database, doc_id: str, name: str) -> web.Response:

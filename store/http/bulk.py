@@ -12,11 +12,12 @@ import orjson
 from aiohttp import web
 
 from store import admission, multipart, reads, revtree
+from store.content import Piece, at_hand
 from store.database import Database
 from store.documents import Edit, load_object, parse_edit
 from store.edits import Outcome
 from store.errors import BadRequest, StoreError
-from store.http.call import STANDARD_HEADERS, Call, answer
+from store.http.call import Call, answer
 from store.http.documents import PARSE_IN_THREAD_BYTES, doc_options, related, takes_multipart
 from store.permissions import require_db_admin
 from store.revtree import parse_rev
@@ -71,7 +72,7 @@ def _result_row(edit: Edit, outcome: Outcome) -> bytes:
     return b'{"ok":true,"id":%b,"rev":%b}' % (orjson.dumps(outcome.id), orjson.dumps(outcome.rev))
 
 
-async def bulk_get(call: Call, database: Database) -> web.Response:
+async def bulk_get(call: Call, database: Database) -> web.StreamResponse:
     """POST /{db}/_bulk_get with {"docs": [{"id", "rev"?}]}: each document's revisions, in order, found or not.
 
     Multipart for those who take nothing else.
@@ -85,20 +86,20 @@ async def bulk_get(call: Call, database: Database) -> web.Response:
     as_multipart = not _takes_json(call) and (mixed or takes_multipart(call, "multipart/related"))
     boundary = multipart.new_boundary()
 
-    def read(conn: Connection) -> bytes:
+    def read(conn: Connection) -> Sequence[Piece]:
         ids = [doc["id"] for doc in docs if isinstance(doc, dict) and isinstance(doc.get("id"), str)]
         rows = reads.find_many(conn, ids)
-        results = [(doc_id, _opened(conn, doc_id, doc, rows, options)) for doc_id, doc in map(_identified, docs)]
+        results = [_opened(conn, doc, rows, options) for doc in docs]
         if as_multipart:
-            return _bulk_get_parts(conn, database.mark, results, options, boundary)
-        listed = [_bulk_get_row(conn, database.mark, doc_id, found, options) for doc_id, found in results]
-        return b'{"results":[' + b",".join(listed) + b"]}"
+            return at_hand(conn, _bulk_get_parts(conn, database.mark, results, boundary))
+        listed = [_bulk_get_row(conn, database.mark, each) for each in results]
+        return [b'{"results":[' + b",".join(listed) + b"]}"]
 
-    body = await database.read(read)
+    pieces = await database.read(read)
     if not as_multipart:
-        return answer(body)
+        return answer(pieces[0])
     content_type = f'multipart/{"mixed" if mixed else "related"}; boundary="{boundary}"'
-    return web.Response(body=body, headers={**STANDARD_HEADERS, "Content-Type": content_type})
+    return await call.send(database, pieces, {"Content-Type": content_type})
 
 
 class _Absent(NamedTuple):
@@ -109,7 +110,12 @@ class _Absent(NamedTuple):
     reason: str
 
 
-Opened = list[tuple[reads.Row, reads.Revision] | _Absent]
+class _Opened(NamedTuple):
+    """The revisions that one member of `docs` asks for, with what to show of them."""
+
+    doc_id: Any
+    options: reads.DocOptions
+    found: list[tuple[reads.Row, reads.Revision] | _Absent]
 
 
 def _takes_json(call: Call) -> bool:
@@ -117,47 +123,44 @@ def _takes_json(call: Call) -> bool:
     return any(media_type in accepted for media_type in ("application/json", "application/*", "*/*"))
 
 
-def _identified(doc: Any) -> tuple[Any, Any]:
-    return (doc.get("id") if isinstance(doc, dict) else None), doc
-
-
-def _opened(conn: Connection, doc_id: Any, doc: Any, rows: dict[str, reads.Row], options: reads.DocOptions) -> Opened:
-    """The revisions that one member of `docs` asks for."""
+def _opened(conn: Connection, doc: Any, rows: dict[str, reads.Row], options: reads.DocOptions) -> _Opened:
+    doc_id = doc.get("id") if isinstance(doc, dict) else None
     if not isinstance(doc_id, str):
-        return [_Absent(None, "bad_request", "document id missed")]
-    rev = doc.get("rev")
+        return _Opened(doc_id, options, [_Absent(None, "bad_request", "document id missed")])
+    rev, since = doc.get("rev"), doc.get("atts_since")
     try:
         revs = None if rev is None else [parse_rev(rev)]
+        if isinstance(since, list) and since:
+            options = replace(options, atts_since=tuple(parse_rev(each) for each in since))
     except BadRequest as error:
-        return [_Absent(rev, error.slug, error.reason)]
+        return _Opened(doc_id, options, [_Absent(rev, error.slug, error.reason)])
     row = rows.get(doc_id)
-    found: Opened = []
+    opened = _Opened(doc_id, options, [])
     for each in reads.open_revs(conn, row, doc_id, revs, latest=options.latest):
         if isinstance(each, str) or row is None:
-            found.append(_Absent(each, "not_found", "missing"))
+            opened.found.append(_Absent(each, "not_found", "missing"))
         else:
-            found.append((row, each))
-    return found or [_Absent("undefined", "not_found", "missing")]
+            opened.found.append((row, each))
+    if not opened.found:
+        opened.found.append(_Absent("undefined", "not_found", "missing"))
+    return opened
 
 
-def _bulk_get_row(conn: Connection, mark: str, doc_id: Any, found: Opened, options: reads.DocOptions) -> bytes:
+def _bulk_get_row(conn: Connection, mark: str, opened: _Opened) -> bytes:
     parts: list[bytes] = []
-    for each in found:
+    for each in opened.found:
         if isinstance(each, _Absent):
-            parts.append(b'{"error":' + _error(doc_id, each) + b"}")
+            parts.append(b'{"error":' + _error(opened.doc_id, each) + b"}")
         else:
-            parts.append(b'{"ok":' + reads.render(conn, mark, *each, options) + b"}")
-    return b'{"id":' + orjson.dumps(doc_id) + b',"docs":[' + b",".join(parts) + b"]}"
+            parts.append(b'{"ok":' + reads.render(conn, mark, *each, opened.options) + b"}")
+    return b'{"id":' + orjson.dumps(opened.doc_id) + b',"docs":[' + b",".join(parts) + b"]}"
 
 
-def _bulk_get_parts(
-    conn: Connection, mark: str, results: Sequence[tuple[Any, Opened]], options: reads.DocOptions, boundary: str
-) -> bytes:
+def _bulk_get_parts(conn: Connection, mark: str, results: Sequence[_Opened], boundary: str) -> list[Piece]:
     """Every revision as a part of its own, its attachments as parts of that."""
     between = f"\r\n--{boundary}\r\n".encode()
-    parts: list[bytes] = []
-    with_data = replace(options, attachments=True)
-    for doc_id, found in results:
+    parts: list[Piece] = []
+    for doc_id, options, found in results:
         for each in found:
             if isinstance(each, _Absent):
                 parts += (between, b'Content-Type: application/json; error="true"\r\n\r\n', _error(doc_id, each))
@@ -170,8 +173,9 @@ def _bulk_get_parts(
             inner = multipart.new_boundary()
             head = f"X-Doc-Id: {_CONTROLS.sub('', doc_id)}\r\nX-Rev-Id: {revision.rev}\r\n"
             head += f'Content-Type: multipart/related; boundary="{inner}"\r\n\r\n'
-            parts += (between, head.encode(), related(conn, mark, row, revision, with_data, inner))
-    return b"".join([*parts, f"\r\n--{boundary}--\r\n".encode()]) if parts else b""
+            with_data = replace(options, attachments=True)
+            parts += (between, head.encode(), *related(conn, mark, row, revision, with_data, inner))
+    return [*parts, f"\r\n--{boundary}--\r\n".encode()] if parts else []
 
 
 def _error(doc_id: Any, absent: _Absent) -> bytes:

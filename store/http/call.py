@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -11,6 +11,8 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from store.content import Piece, chunks, size_bytes
+from store.database import Database
 from store.documents import load_json, load_object
 from store.errors import BadRequest, QueryParseError, TooLarge, UnsupportedMediaType
 from store.permissions import User
@@ -80,6 +82,21 @@ class Call:
             raise BadRequest("The request body is not encoded as its headers say") from error
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    async def chunks(self, limit_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it arrives, decompressed; raises TooLarge beyond the limit."""
+        declared = self.request.content_length
+        if declared is not None and declared > limit_bytes:
+            raise TooLarge("the request entity is too large")
+        size = 0
+        try:
+            async for chunk in self.request.content.iter_any():
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise TooLarge("the request entity is too large")
+                yield chunk
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            raise BadRequest("The request body is not encoded as its headers say") from error
+
     async def json_body(self) -> dict[str, Any]:
         """The body as a JSON object sent as JSON; raises UnsupportedMediaType or BadRequest."""
         self.require_json()
@@ -134,6 +151,15 @@ class Call:
             except ConnectionError:  # the client went away: nobody is left to tell
                 response.force_close()
         return response
+
+    async def send(
+        self, database: Database, pieces: Sequence[Piece], headers: Mapping[str, str], status: int = 200
+    ) -> web.StreamResponse:
+        """Send bytes and spans of stored content, the latter read as the client takes them."""
+        if len(pieces) == 1 and isinstance(pieces[0], bytes):
+            return web.Response(body=pieces[0], status=status, headers={**STANDARD_HEADERS, **headers})
+        length = {"Content-Length": str(size_bytes(pieces))}
+        return await self.stream(chunks(database, pieces), headers={**headers, **length}, status=status)
 
 
 STANDARD_HEADERS: Mapping[str, str] = {"Cache-Control": "must-revalidate", "Server": "CouchDB (Outpost embedded store)"}

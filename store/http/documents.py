@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
@@ -12,11 +12,13 @@ import orjson
 from aiohttp import web
 
 from store import admission, multipart, reads, revtree
+from store.content import Piece, at_hand
 from store.database import Database
-from store.documents import Edit, check_id, load_json, load_object, parse_edit, parse_local_rev, splice
+from store.documents import Edit, Incoming, check_id, load_json, load_object, parse_edit, parse_local_rev, splice
 from store.edits import Written
 from store.errors import BadRequest, Conflict, NotFound, StoreError
 from store.http.call import STANDARD_HEADERS, Call, answer
+from store.http.uploads import read_related
 from store.reads import DocOptions, Revision, Row
 from store.revtree import parse_rev
 from store.user_docs import require_readable
@@ -103,19 +105,21 @@ async def get_document(call: Call, database: Database, doc_id: str) -> web.Strea
     with_data = options.attachments or options.atts_since is not None
     as_multipart = with_data and takes_multipart(call, "multipart/related")
 
-    def work(conn: Connection) -> tuple[str, bytes, bytes | None]:
+    boundary = multipart.new_boundary()
+
+    def work(conn: Connection) -> tuple[str, bytes, Sequence[Piece]]:
         row = reads.find(conn, doc_id)
         revision = reads.open_revision(conn, row, doc_id, named, latest=options.latest)
         assert row is not None
         if as_multipart and revision.attachments:
-            boundary = multipart.new_boundary()
-            return revision.rev, boundary.encode(), related(conn, database.mark, row, revision, options, boundary)
-        return revision.rev, reads.render(conn, database.mark, row, revision, options), None
+            pieces = related(conn, database.mark, row, revision, options, boundary)
+            return revision.rev, b"", at_hand(conn, pieces)
+        return revision.rev, reads.render(conn, database.mark, row, revision, options), ()
 
-    rev, body, parts = await database.read(work)
-    if parts is not None:
-        content_type = f'multipart/related; boundary="{body.decode()}"'
-        return web.Response(body=parts, headers={**STANDARD_HEADERS, "Content-Type": content_type, "ETag": f'"{rev}"'})
+    rev, body, pieces = await database.read(work)
+    if pieces:
+        content_type = f'multipart/related; boundary="{boundary}"'
+        return await call.send(database, pieces, {"Content-Type": content_type, "ETag": f'"{rev}"'})
     if not (options.revs_info or options.local_seq or options.conflicts or options.deleted_conflicts):
         if etag_matches(call, rev):
             return not_modified(rev)
@@ -131,39 +135,42 @@ async def _get_open_revs(call: Call, database: Database, doc_id: str, options: D
         options = replace(options, attachments=True)
     boundary = multipart.new_boundary()
 
-    def work(conn: Connection) -> bytes:
+    def one(conn: Connection, row: Row, revision: Revision) -> list[Piece]:
+        if mixed and revision.attachments:  # they follow whether asked for or not: CouchDB's replicator relies on it
+            inner = multipart.new_boundary()
+            head = f'\r\nContent-Type: multipart/related; boundary="{inner}"\r\n\r\n'
+            return [head.encode(), *related(conn, database.mark, row, revision, options, inner)]
+        doc = reads.render(conn, database.mark, row, revision, options)
+        return [b"\r\nContent-Type: application/json\r\n\r\n", doc] if mixed else [b'{"ok":', doc, b"}"]
+
+    def work(conn: Connection) -> Sequence[Piece]:
         row = reads.find(conn, doc_id)
         found = reads.open_revs(conn, row, doc_id, revs, latest=options.latest)
         if row is None and revs is None:
             raise NotFound("missing")
-        parts: list[bytes] = []
-        for each in found:
+        pieces: list[Piece] = []
+        for number, each in enumerate(found):
+            pieces.append(f"--{boundary}".encode() if mixed else b"," if number else b"[")
             if isinstance(each, str):
-                parts.append(multipart.error_part(each) if mixed else orjson.dumps({"missing": each}))
-                continue
-            assert row is not None
-            if not mixed:
-                parts.append(b'{"ok":' + reads.render(conn, database.mark, row, each, options) + b"}")
-            elif each.attachments:  # they follow whether asked for or not: CouchDB's replicator relies on it
-                inner = multipart.new_boundary()
-                body = related(conn, database.mark, row, each, options, inner)
-                parts.append(f'\r\nContent-Type: multipart/related; boundary="{inner}"\r\n\r\n'.encode() + body)
+                pieces.append(multipart.error_part(each) if mixed else orjson.dumps({"missing": each}))
             else:
-                body = reads.render(conn, database.mark, row, each, options)
-                parts.append(b"\r\nContent-Type: application/json\r\n\r\n" + body)
-        if not mixed:
-            return b"[" + b",".join(parts) + b"]"
-        mark = b"--" + boundary.encode()
-        return b"".join(mark + part + b"\r\n" for part in parts) + mark + b"--"
+                assert row is not None
+                pieces += one(conn, row, each)
+            if mixed:
+                pieces.append(b"\r\n")
+        if mixed:
+            return at_hand(conn, [*pieces, f"--{boundary}--".encode()])
+        return [b"".join([*pieces, b"]" if pieces else b"[]"])]  # type: ignore[list-item]
 
-    body = await database.read(work)
+    pieces = await database.read(work)
     if mixed:
-        content_type = f'multipart/mixed; boundary="{boundary}"'
-        return web.Response(body=body, headers={**STANDARD_HEADERS, "Content-Type": content_type})
-    return answer(body)
+        return await call.send(database, pieces, {"Content-Type": f'multipart/mixed; boundary="{boundary}"'})
+    return answer(pieces[0])
 
 
-def related(conn: Connection, mark: str, row: Row, revision: Revision, options: DocOptions, boundary: str) -> bytes:
+def related(
+    conn: Connection, mark: str, row: Row, revision: Revision, options: DocOptions, boundary: str
+) -> list[Piece]:
     """A revision whose attachments follow it as parts of their own instead of base64."""
     tree = revtree.decode(row.tree)
     sent = reads.with_data(tree, revision, options)
@@ -175,11 +182,7 @@ def related(conn: Connection, mark: str, row: Row, revision: Revision, options: 
     doc = reads.render(conn, mark, row, bare, options)
     if shown:
         doc = doc[:-1] + b',"_attachments":' + orjson.dumps(shown) + b"}"
-    followers = [
-        (name, stored, reads.blob(conn, stored["digest"]))
-        for name, stored in revision.attachments.items()
-        if name in sent
-    ]
+    followers = [(name, stored) for name, stored in revision.attachments.items() if name in sent]
     return multipart.related(doc, followers, boundary)
 
 
@@ -188,23 +191,21 @@ async def put_document(call: Call, database: Database, doc_id: str) -> web.Respo
     check_id(doc_id)
     new_edits = call.flag("new_edits", True)
     edit = await _read_edit(call, doc_id, new_edits=new_edits)
-    rev = given_rev(call)
-    if rev is not None and new_edits:
-        rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)
-        if edit.rev is not None and edit.rev != rev:
-            raise BadRequest("Document rev from request body and query string have different values")
-        edit.rev = rev
-    return written(call, database, await write_one(call, database, edit))
+    try:
+        rev = given_rev(call)
+        if rev is not None and new_edits:
+            rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)
+            if edit.rev is not None and edit.rev != rev:
+                raise BadRequest("Document rev from request body and query string have different values")
+            edit.rev = rev
+        return written(call, database, await write_one(call, database, edit))
+    finally:
+        edit.close()
 
 
 async def _read_edit(call: Call, doc_id: str, *, new_edits: bool) -> Edit:
     if call.request.content_type == "multipart/related":
-        limit = call.store.config.max_attachment_bytes
-        body = await call.body(limit)
-        boundary = multipart.boundary_of(call.request.headers["Content-Type"])
-        return await call.in_thread(
-            lambda: multipart.parse_related(body, boundary, doc_id, new_edits=new_edits, limit_bytes=limit)
-        )
+        return await read_related(call, doc_id, new_edits=new_edits)
     edit = await _parse(call, doc_id, new_edits=new_edits)
     for name, item in edit.attachments.items():
         if item.follows:
@@ -260,16 +261,14 @@ async def copy_document(call: Call, database: Database, doc_id: str) -> web.Resp
         require_readable(call.user, doc_id)
     source_rev = call.query.get("rev")
 
-    def work(conn: Connection) -> bytes:
-        row = reads.find(conn, doc_id)
+    def work(conn: Connection) -> Revision:
         named = parse_rev(source_rev) if source_rev else None
-        revision = reads.open_revision(conn, row, doc_id, named, latest=False)
-        assert row is not None
-        return reads.render(conn, database.mark, row, revision, DocOptions(attachments=True))
+        return reads.open_revision(conn, reads.find(conn, doc_id), doc_id, named, latest=False)
 
-    doc = load_object(await database.read(work))
-    doc.pop("_rev")
-    edit = parse_edit(doc, doc_id=check_id(target))
+    revision = await database.read(work)
+    edit = Edit(check_id(target), body=revision.body)
+    for name, stored in revision.attachments.items():
+        edit.attachments[name] = Incoming(stored["content_type"], digest=stored["digest"], length=stored["length"])
     edit.rev = parse_rev(rev) if rev else None
     return written(call, database, await write_one(call, database, edit))
 
