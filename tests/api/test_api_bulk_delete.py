@@ -199,10 +199,10 @@ async def test_a_failure_half_way_cuts_the_answer_short(tmp_path: Path) -> None:
     """Before a CouchDB that knows every document and fails at the second bulk write."""
     written: list[int] = []
 
-    async def all_docs(request: web.Request) -> web.Response:
-        keys = (await request.json())["keys"]
-        rows = [{"id": key, "key": key, "value": {}, "doc": {"_id": key, "_rev": "1-a"}} for key in keys]
-        return web.json_response({"rows": rows})
+    async def bulk_get(request: web.Request) -> web.Response:
+        ids = [each["id"] for each in (await request.json())["docs"]]
+        results = [{"id": each, "docs": [{"ok": {"_id": each, "_rev": "1-a"}}]} for each in ids]
+        return web.json_response({"results": results})
 
     async def bulk_docs(request: web.Request) -> web.Response:
         docs = (await request.json())["docs"]
@@ -212,7 +212,7 @@ async def test_a_failure_half_way_cuts_the_answer_short(tmp_path: Path) -> None:
         return web.json_response([{"ok": True, "id": doc["_id"], "rev": "2-b"} for doc in docs])
 
     scripted = ScriptedCouch()
-    scripted.server.app.add_routes([web.post("/medic/_all_docs", all_docs), web.post("/medic/_bulk_docs", bulk_docs)])
+    scripted.server.app.add_routes([web.post("/medic/_bulk_get", bulk_get), web.post("/medic/_bulk_docs", bulk_docs)])
     await scripted.server.start_server(shutdown_timeout=0.1)
     url = f"http://admin:secret@127.0.0.1:{scripted.server.port}/medic"
     config = Config(data=tmp_path, port=free_port()).with_couch_url(url)

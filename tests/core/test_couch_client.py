@@ -1,0 +1,46 @@
+"""The client's bulk read, which has to choose and to refuse what CouchDB leaves to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.couch.client import Database, winner
+from core.errors import DomainError
+
+
+async def test_many_documents_in_one_read(db: Database) -> None:
+    await db.bulk_docs([{"_id": "a", "n": 1}, {"_id": "b", "n": 2}])
+    await db.delete("gone", await db.put({"_id": "gone"}))
+
+    found = await db.get_many(["b", "gone", "missing", "a", "b", "", "_odd", "a"])
+
+    assert {each: doc["n"] for each, doc in found.items()} == {"a": 1, "b": 2}
+    assert await db.get_many([]) == {}
+
+
+async def test_of_conflicting_revisions_the_winner_is_read(db: Database) -> None:
+    leaves = [("2-aaa", {}), ("2-ccc", {}), ("2-bbb", {}), ("3-zzz", {"_deleted": True})]
+    await db.bulk_docs([{"_id": "torn", "_rev": rev, **more} for rev, more in leaves], new_edits=False)
+
+    assert (await db.get_many(["torn"]))["torn"] == await db.get("torn")
+
+
+async def test_a_longer_history_wins_by_its_number(db: Database) -> None:
+    await db.bulk_docs([{"_id": "torn", "_rev": rev} for rev in ("9-fff", "10-aaa")], new_edits=False)
+
+    assert (await db.get_many(["torn"]))["torn"]["_rev"] == "10-aaa"
+
+
+async def test_more_than_fit_in_one_request(db: Database) -> None:
+    await db.bulk_docs([{"_id": f"n{each}"} for each in range(2_100)])
+
+    assert len(await db.get_many(f"n{each}" for each in range(2_200))) == 2_100
+
+
+def test_what_could_not_be_read_is_not_taken_for_missing() -> None:
+    leaves: list[dict[str, Any]] = [{"error": {"id": "a", "error": "timeout", "reason": "shard"}}]
+
+    with pytest.raises(DomainError, match="could not read a: shard"):
+        winner(leaves)
