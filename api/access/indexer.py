@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from api.access.last_live import last_live_docs
@@ -63,6 +63,11 @@ async def keep_indexing(config: Config) -> None:
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
 
+def close_unused(opening: Future[IndexWriter]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
 class Indexer:
     """One open index file and the feed that fills it. SQLite works on a thread of its own."""
 
@@ -76,9 +81,11 @@ class Indexer:
 
     async def __aenter__(self) -> Indexer:
         identity = await identity_of(self.db)
+        opening = self._thread.submit(IndexWriter.open, self.path, identity)
         try:
-            self.writer = await self._run(IndexWriter.open, self.path, identity)
+            self.writer = await asyncio.wrap_future(opening)
         except BaseException:
+            self._thread.submit(close_unused, opening)  # told to stop meanwhile: the thread may open it yet
             self._thread.shutdown(wait=False)
             raise
         self._inode = self.path.stat().st_ino
