@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from core import __version__
@@ -106,7 +107,19 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"outpost {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add(commands, "serve", "run everything on this machine, with the embedded store unless COUCH_URL is set", serve)
-    add(commands, "store", "run the embedded store alone: a CouchDB-compatible server", store)
+    alone = add(commands, "store", "run the embedded store alone: a CouchDB-compatible server", store)
+    care = alone.add_mutually_exclusive_group()
+    care.add_argument(
+        "--check",
+        action="store_true",
+        help="instead check every file of the store, one line each; the exit code is 1 when one is bad",
+    )
+    care.add_argument(
+        "--backup",
+        type=Path,
+        metavar="DIR",
+        help="instead copy every database into a new folder, also while the store runs; see docs/store.md",
+    )
     add(commands, "api", "run the API processes and the access indexer against COUCH_URL", api)
     add(commands, "sentinel", "run the background worker against COUCH_URL", sentinel)
     add(commands, "index", "run the access indexer alone against COUCH_URL", index)
@@ -141,9 +154,27 @@ async def api(config: Config, arguments: argparse.Namespace) -> int:
     return await serve_api(need_couch_url(config))
 
 
-async def store(config: Config, arguments: argparse.Namespace) -> None:
+async def store(config: Config, arguments: argparse.Namespace) -> int | None:
+    if arguments.check or arguments.backup:
+        from store import maintenance
+
+        data = config.data / "store"
+        return tell(maintenance.check(data) if arguments.check else maintenance.backup(data, arguments.backup))
     setup_logging(config, "store")
     await run_store(machine.with_password(config))
+    return None
+
+
+def tell(findings: Iterator[tuple[str, str | None]]) -> int:
+    """Print a line for each file; the exit code, 1 when any is in trouble."""
+    code = 0
+    try:
+        for name, trouble in findings:
+            print(f"bad  {name}: {trouble}" if trouble else f"ok   {name}", flush=True)
+            code = code or int(trouble is not None)
+    except OSError as error:
+        raise machine.CannotStart(str(error)) from None
+    return code
 
 
 async def sentinel(config: Config, arguments: argparse.Namespace) -> None:

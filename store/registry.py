@@ -22,7 +22,7 @@ from store.winners import Winners
 SYSTEM_DATABASES = frozenset({"_users", "_replicator", "_global_changes"})
 _NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*\Z")
 _LONGEST_FILE_NAME = 230  # bytes; leaves room for the suffixes SQLite adds
-_SUFFIX = ".sqlite"
+FILE_SUFFIX = ".sqlite"
 
 
 def check_name(name: str) -> str:
@@ -63,8 +63,8 @@ class Databases:
         self._indexes.mkdir(parents=True, exist_ok=True)
         self._names: set[str] = set()
         for entry in os.scandir(self._files):
-            if entry.name.endswith(_SUFFIX):
-                self._names.add(unquote(entry.name[: -len(_SUFFIX)]))
+            if entry.name.endswith(FILE_SUFFIX):
+                self._names.add(unquote(entry.name[: -len(FILE_SUFFIX)]))
             elif entry.name.endswith((".deleted", ".new")):  # left by a crash in the middle
                 os.unlink(entry.path)
 
@@ -157,7 +157,7 @@ class Databases:
         self.told(database.name, "updated")
 
     def _path(self, name: str) -> Path:
-        return self._files / f"{_file_stem(name)}{_SUFFIX}"
+        return self._files / f"{_file_stem(name)}{FILE_SUFFIX}"
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._opening.setdefault(name, asyncio.Lock())
