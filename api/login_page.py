@@ -1,7 +1,8 @@
-"""The login page: its texts, branding and languages put into one template (AUTH-50..52)."""
+"""The pages of the login: texts, branding and languages put into templates (AUTH-50..52, AUTH-81, AUTH-93)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -23,7 +24,7 @@ PAGE_POLICY = (
 CONTENT_TYPES = {"script.js": "application/javascript", "style.css": "text/css"}
 LOGO_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
 
-# English texts of the page by translation key; a deployment's own translations come first.
+# English texts of the pages by translation key; a deployment's own translations come first.
 TEXTS = {
     "login": "Log in",
     "User Name": "User name",
@@ -33,7 +34,32 @@ TEXTS = {
     "login.incorrect": "The user name or the password is wrong. Please try again.",
     "login.error": "Something went wrong. Please try again in a moment.",
     "login.offline": "There is no connection to the server. Please try again.",
+    "login.wait": "Too many attempts. Please wait ten seconds and try again.",
     "login.language": "Language",
+    "login.token.redirect": "You are being logged in.",
+    "login.token.invalid": "This link is not valid, or it was used before. Please ask for a new one.",
+    "login.token.expired": "This link is too old. Please ask for a new one.",
+    "login.token.missing": "This link is not complete. Please tap the whole link.",
+    "login.token.disabled": "Logging in by a link is not possible here.",
+    "login.page": "Log in with a password",
+    "password.new": "New password",
+    "password.current": "Current password",
+    "password.change": "Change password",
+    "password.reason": "Please choose a password that only you know.",
+    "password.length.minimum": "The new password must have at least 8 characters.",
+    "password.weak": "The new password is too easy to guess. Please mix letters, digits and signs.",
+    "password.incorrect": "The user name or the current password is wrong.",
+    "password.same": "The new password must be another one than the current.",
+}
+
+# What a page says to an error of its POST.
+LOGIN_ERRORS = {"Not logged in": "login.incorrect"}
+TOKEN_ERRORS = {each: f"login.token.{each}" for each in ("invalid", "expired", "missing", "disabled")}
+PASSWORD_ERRORS = {
+    "password-short": "password.length.minimum",
+    "password-weak": "password.weak",
+    "current-password-incorrect": "password.incorrect",
+    "password-same": "password.same",
 }
 
 templates = Environment(
@@ -42,33 +68,52 @@ templates = Environment(
 
 
 async def login_page(
-    request: web.Request, *, wrong: bool = False, user: str = "", redirect: str | None = None
+    request: web.Request, *, error: str = "", user: str = "", redirect: str | None = None, status: int = 200
 ) -> web.Response:
-    """The page; with `wrong`, after a refused form, saying so with status 401."""
+    """The login page; with `error`, a member of LOGIN_ERRORS, after a refused form."""
+    given = request.query.get("redirect", "") if redirect is None else redirect
+    return await show(request, "login.html", LOGIN_ERRORS, error, status=status, redirect=given, user=user)
+
+
+async def token_page(request: web.Request, *, error: str = "", status: int = 200) -> web.Response:
+    """The page behind a login link: logs in at once, or by its button where scripts are off."""
+    return await show(request, "token.html", TOKEN_ERRORS, error, status=status)
+
+
+async def password_page(request: web.Request, *, error: str = "", user: str = "", status: int = 200) -> web.Response:
+    """The page on which a user chooses a new password."""
+    return await show(request, "password.html", PASSWORD_ERRORS, error, status=status, user=user)
+
+
+async def show(
+    request: web.Request, template: str, errors: Mapping[str, str], error: str, *, status: int, **values: str
+) -> web.Response:
+    """A page in the client's language. `error` is shown by its text among `errors`."""
     rows = await request.config_dict[DB].all_docs(startkey="messages-", endkey="messages-\ufff0", include_docs=True)
     docs = [row["doc"] for row in rows if row.get("doc")]
     translations = Translations.from_docs(docs)
     locales = enabled_locales(docs, request[REQUEST_SETTINGS].entries("languages"))
     locale = best_locale(request, [code for code, _ in locales], str(request[REQUEST_SETTINGS].get("locale") or "en"))
     texts = {code: {key: translations.text(key, code, own) for key, own in TEXTS.items()} for code, _ in locales}
-    page = templates.get_template("login.html").render(
-        action=f"/{quote(request.config_dict[CONFIG].database, safe='')}/login",
+    page = templates.get_template(template).render(
+        at=f"/{quote(request.config_dict[CONFIG].database, safe='')}",
         branding=await branding(request),
+        error=error and errors.get(error, "login.error"),
+        errors=orjson.dumps(errors).decode(),
         locale=locale,
         locales=locales if len(locales) > 1 else [],
-        redirect=request.query.get("redirect", "") if redirect is None else redirect,
         text=texts.get(locale, TEXTS),
         translations=quote(orjson.dumps(texts), safe=""),
-        user=user,
-        wrong=wrong,
+        **values,
     )
     return web.Response(
         text=page,
-        status=401 if wrong else 200,
+        status=status,
         content_type="text/html",
         headers={
             "Content-Security-Policy": PAGE_POLICY,
             "Cache-Control": "no-store",
+            "Referrer-Policy": "same-origin",
             "Link": "</login/style.css>; rel=preload; as=style, </login/script.js>; rel=preload; as=script",
         },
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -15,13 +17,16 @@ from api.cookies import set_session_cookie, set_year_cookie, user_context
 from api.credentials import Credentials, IssuedSession
 from api.forwarded import host
 from api.keys import CONFIG, COUCH, DB, REQUEST_SETTINGS, SESSIONS
+from api.params import read_json
 from api.proxy import UPSTREAM
+from api.responses import json_response
 from api.sessions import USER_PREFIX, Account, User
 from core.couch.errors import from_network
-from core.errors import Conflict, DomainError, Forbidden
+from core.errors import Conflict, DomainError, Forbidden, InvalidInput
 
 LOCALE = re.compile(r"[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*")
 MOST_DECODINGS = 10
+MOST_TRIES, RETRY_S = 10, 0.01
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,19 @@ class LoggedIn:
         set_year_cookie(request, response, "userCtx", user_context(self.user, self.home))
         set_year_cookie(request, response, "locale", self.locale)
         response.del_cookie("login", path="/")
+
+    def as_text(self, request: web.Request) -> web.Response:
+        """302 without Location, the target as text: what scripts expect (AUTH-61)."""
+        return self._with_cookies(request, web.Response(status=302, text=self.target))
+
+    def as_redirect(self, request: web.Request) -> web.Response:
+        """303 to the target, for a form."""
+        location = quote(self.target, safe="/?#&=%:;,+@!$'()*~[]")
+        return self._with_cookies(request, web.Response(status=303, headers={"Location": location}))
+
+    def _with_cookies(self, request: web.Request, response: web.Response) -> web.Response:
+        self.set_cookies(request, response)
+        return response
 
 
 async def log_in_with(
@@ -92,6 +110,16 @@ async def start_session(request: web.Request, name: str, password: str) -> Issue
     if answer.status != 200 or session is None:
         return Refusal(answer.status if answer.status >= 400 else 401, "Not logged in")
     return session
+
+
+async def log_in_anew(request: web.Request, name: str, password: str, **wishes: Any) -> LoggedIn | Refusal:
+    """As `log_in_with`, with a password that was stored just now, which every part of CouchDB must learn first."""
+    for _ in range(MOST_TRIES):
+        outcome = await log_in_with(request, name, password, **wishes)
+        if isinstance(outcome, LoggedIn) or outcome.status != 401:
+            return outcome
+        await asyncio.sleep(RETRY_S)
+    return Refusal(408, f"Login failed after {MOST_TRIES} retries")
 
 
 async def must_change_password(request: web.Request, name: str) -> bool:
@@ -147,7 +175,46 @@ def redirect_target(redirect: Any, home: str) -> str:
 
 
 def refuse_other_sites(request: web.Request) -> None:
-    """A form is only taken from our own page: another site must not log its visitor in as somebody else."""
+    """A form is only taken from our own page: another site must not log its visitor in as somebody else.
+
+    `null`, the origin of a sandboxed frame, is another site too.
+    """
     origin = request.headers.get("Origin")
-    if origin and origin != "null" and urlsplit(origin).netloc != host(request):
+    if origin and urlsplit(origin).netloc != host(request):
         raise Forbidden("The login form must be sent from this server's own login page")
+
+
+def is_form(request: web.Request) -> bool:
+    """Whether one of our pages sends its form as it is, scripts being off."""
+    return request.content_type == "application/x-www-form-urlencoded"
+
+
+async def form_fields(request: web.Request) -> dict[str, str]:
+    refuse_other_sites(request)
+    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+
+
+async def json_fields(request: web.Request) -> dict[str, Any]:
+    """The members of a JSON body; none where it is empty."""
+    if request.content_type != "application/json":
+        raise InvalidInput("Content-Type must be application/json")
+    body = await read_json(request)
+    if not isinstance(body, dict | None):
+        raise InvalidInput("The request body must be a JSON object")
+    return body or {}
+
+
+def text_field(sent: Mapping[str, Any], name: str) -> str:
+    value = sent.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(f"`{name}` is required and must be text")
+    return value
+
+
+def refused(error: DomainError | Refusal) -> web.Response:
+    """An error of a login for scripts, JSON whatever the client prefers (AUTH-68)."""
+    if isinstance(error, Refusal):
+        return json_response({"error": error.error}, status=error.status)
+    if error.status >= 500:
+        return json_response({"error": "Unexpected error logging in"}, status=500)
+    return json_response({"error": error.message}, status=error.status)

@@ -13,6 +13,7 @@ from api.handlers import (
     meta,
     monitoring,
     not_built,
+    password_reset,
     people,
     places,
     public,
@@ -21,12 +22,13 @@ from api.handlers import (
     settings,
     sms,
     storage,
+    token_login,
     users,
     users_info,
 )
 
 # Handlers whose POSTs bring a password or a token to guess (10 AUTH-101).
-LOGINS = (session.serve_session, login.log_in)
+LOGINS = (session.serve_session, login.log_in, token_login.log_in_by_token, password_reset.reset_password)
 
 
 def public_routes(database: str) -> list[web.RouteDef]:
@@ -36,6 +38,8 @@ def public_routes(database: str) -> list[web.RouteDef]:
         *monitoring.ROUTES,
         *session.ROUTES,
         *login.public_routes(database),
+        *token_login.public_routes(database),
+        *password_reset.public_routes(database),
     ]
 
 
@@ -53,6 +57,7 @@ def routes(database: str) -> list[web.RouteDef]:
         *records.ROUTES,
         *sms.ROUTES,
         *login.routes(database),
+        *token_login.routes(database),
         *replication.ROUTES,
         *not_built.ROUTES,
         *public.ROUTES_FOR_ANYONE_LOGGED_IN,

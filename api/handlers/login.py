@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -12,10 +12,20 @@ from api.cookies import set_year_cookie, user_context
 from api.errors import LOGOUT_HEADER
 from api.keys import USER
 from api.login_page import asset, login_page
-from api.login_session import LoggedIn, Refusal, home_of, log_in_with, page, refuse_other_sites
-from api.params import read_json
+from api.login_session import (
+    LoggedIn,
+    Refusal,
+    form_fields,
+    home_of,
+    is_form,
+    json_fields,
+    log_in_with,
+    page,
+    refused,
+    text_field,
+)
 from api.responses import json_response
-from core.errors import DomainError, InvalidInput
+from core.errors import DomainError
 
 
 async def show_login(request: web.Request) -> web.Response:
@@ -29,57 +39,27 @@ async def log_in(request: web.Request) -> web.Response:
     JSON: 302 without Location, the target as text; errors are JSON `{"error"}`. A form, as the page sends it where
     scripts are off: 303 to the target, or the page again with what was wrong.
     """
-    if request.content_type == "application/x-www-form-urlencoded":
+    if is_form(request):
         return await log_in_by_form(request)
     try:
-        attempt = await read_attempt(request)
-        outcome = await attempt.log_in(request)
+        outcome = await check_password(request, await json_fields(request))
     except DomainError as error:
-        status = error.status if error.status < 500 else 500
-        return json_response({"error": error.message if status < 500 else "Unexpected error logging in"}, status=status)
-    if isinstance(outcome, Refusal):
-        return json_response({"error": outcome.error}, status=outcome.status)
-    response = web.Response(status=302, text=outcome.target)
-    outcome.set_cookies(request, response)
-    return response
+        return refused(error)
+    return refused(outcome) if isinstance(outcome, Refusal) else outcome.as_text(request)
 
 
 async def log_in_by_form(request: web.Request) -> web.Response:
-    refuse_other_sites(request)
-    fields = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-    outcome = await attempt_of(fields).log_in(request)
-    if isinstance(outcome, Refusal):
-        return await login_page(request, wrong=True, user=fields.get("user", ""), redirect=fields.get("redirect", ""))
-    response = web.Response(status=303, headers={"Location": quote(outcome.target, safe="/?#&=%:;,+@!$'()*~[]")})
-    outcome.set_cookies(request, response)
-    return response
+    sent = await form_fields(request)
+    outcome = await check_password(request, sent)
+    if isinstance(outcome, LoggedIn):
+        return outcome.as_redirect(request)
+    user, redirect = sent.get("user", ""), sent.get("redirect", "")
+    return await login_page(request, error=outcome.error, user=user, redirect=redirect, status=outcome.status)
 
 
-@dataclass(frozen=True)
-class Attempt:
-    user: str
-    password: str
-    redirect: Any = None
-    locale: Any = None
-
-    async def log_in(self, request: web.Request) -> LoggedIn | Refusal:
-        return await log_in_with(request, self.user, self.password, redirect=self.redirect, locale=self.locale)
-
-
-async def read_attempt(request: web.Request) -> Attempt:
-    if request.content_type != "application/json":
-        raise InvalidInput("Content-Type must be application/json")
-    body = await read_json(request)
-    if not isinstance(body, dict):
-        raise InvalidInput("The request body must be an object with `user` and `password`")
-    return attempt_of(body)
-
-
-def attempt_of(body: dict[str, Any]) -> Attempt:
-    for name in ("user", "password"):
-        if not isinstance(body.get(name), str) or not body[name]:
-            raise InvalidInput(f"`{name}` is required and must be text")
-    return Attempt(body["user"], body["password"], body.get("redirect"), body.get("locale"))
+async def check_password(request: web.Request, sent: Mapping[str, Any]) -> LoggedIn | Refusal:
+    user, password = text_field(sent, "user"), text_field(sent, "password")
+    return await log_in_with(request, user, password, redirect=sent.get("redirect"), locale=sent.get("locale"))
 
 
 async def show_identity(request: web.Request) -> web.Response:

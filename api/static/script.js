@@ -1,20 +1,28 @@
-/* The login page without reloading it. Everything here only improves on what the plain form does. */
+/* The pages of the login without reloading them. Everything here only improves on what the plain forms do. */
 (function () {
   'use strict';
 
   var form = document.getElementById('form');
-  var user = document.getElementById('user');
-  var password = document.getElementById('password');
-  var locale = document.getElementById('locale');
-  var show = document.getElementById('show');
+  var user = form.elements.user || form.elements.username;
+  var locale = form.elements.locale;
+  var show = form.querySelector('.show');
   var submit = document.getElementById('submit');
   var error = document.getElementById('error');
   var query = new URLSearchParams(window.location.search);
   var translations = JSON.parse(decodeURIComponent(document.body.dataset.translations));
+  var errors = JSON.parse(form.dataset.errors);
 
   function cookie(name) {
     var found = document.cookie.split('; ').filter(function (part) { return part.indexOf(name + '=') === 0; })[0];
     return found && decodeURIComponent(found.slice(name.length + 1));
+  }
+
+  function userContext() {
+    try {
+      return JSON.parse(cookie('userCtx') || 'null');
+    } catch (notJson) {
+      return null;
+    }
   }
 
   function text(key) {
@@ -22,33 +30,26 @@
     return texts[key] || key;
   }
 
-  function fail(key) {
+  function say(key) {
     error.dataset.key = key;
     error.textContent = text(key);
     error.hidden = false;
     submit.disabled = false;
+    (form.querySelector('input:not([type=hidden])') || submit).focus();
+  }
+
+  function sameHost(redirect) {
+    var url = redirect ? new URL(redirect, window.location.origin) : null;
+    return url && url.origin === window.location.origin ? url.pathname + url.search + url.hash : null;
   }
 
   /* Somebody who is logged in goes on, unless told to log in again. */
   function skip() {
-    var context = cookie('userCtx');
-    if (!context || cookie('login') === 'force') {
-      return false;
+    var context = form.dataset.skip && cookie('login') !== 'force' && userContext();
+    if (context) {
+      window.location.replace(sameHost(query.get('redirect')) || context.home || '/');
     }
-    try {
-      window.location.replace(sameHost(query.get('redirect')) || JSON.parse(context).home || '/');
-      return true;
-    } catch (notJson) {
-      return false;
-    }
-  }
-
-  function sameHost(redirect) {
-    if (!redirect) {
-      return null;
-    }
-    var url = new URL(redirect, window.location.origin);
-    return url.origin === window.location.origin ? url.pathname + url.search + url.hash : null;
+    return Boolean(context);
   }
 
   /* A redirect made for one user is not followed by another. */
@@ -57,45 +58,75 @@
     return !meantFor || meantFor === name ? query.get('redirect') : null;
   }
 
-  function logIn(event) {
-    event.preventDefault();
+  function fields() {
+    var sent = {};
+    Array.prototype.forEach.call(form.elements, function (each) {
+      if (each.name) {
+        sent[each.name] = each.value;
+      }
+    });
+    if (user) {
+      sent[user.name] = user.value.trim().toLowerCase();
+      sent.redirect = redirectFor(sent[user.name]);
+    }
+    return sent;
+  }
+
+  function refuse(response) {
+    if (response.status === 429) {
+      return say('login.wait');
+    }
+    return response.json().then(function (body) { say(errors[body.error] || 'login.error'); });
+  }
+
+  function send(event) {
+    if (event) {
+      event.preventDefault();
+    }
     submit.disabled = true;
     error.hidden = true;
-    var name = user.value.trim().toLowerCase();
-    var body = { user: name, password: password.value, redirect: redirectFor(name), locale: locale && locale.value };
     fetch(form.action, {
       method: 'POST',
       credentials: 'same-origin',
       headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
-      body: JSON.stringify(body)
+      body: JSON.stringify(fields())
     }).then(function (response) {
-      if (response.status === 401) {
-        return fail('login.incorrect');
-      }
       if (response.status !== 302) {
-        return fail('login.error');
+        return refuse(response).catch(function () { say('login.error'); });
       }
       return response.text().then(function (target) { window.location.assign(target); });
     }).catch(function () {
-      fail('login.offline');
+      say('login.offline');
     });
+  }
+
+  function showPasswords() {
+    var hidden = form.querySelector('[type=password]') !== null;
+    form.querySelectorAll('[autocomplete$=password]').forEach(function (each) {
+      each.type = hidden ? 'text' : 'password';
+    });
+    show.dataset.key = hidden ? 'login.hide_password' : 'login.show_password';
+    show.textContent = text(show.dataset.key);
   }
 
   if (skip()) {
     return;
   }
-  user.value = user.value || query.get('username') || '';
-  show.hidden = false;
-  show.addEventListener('click', function () {
-    password.type = password.type === 'password' ? 'text' : 'password';
-    show.dataset.key = password.type === 'password' ? 'login.show_password' : 'login.hide_password';
-    show.textContent = text(show.dataset.key);
-  });
+  if (user && !user.value) {
+    user.value = query.get('username') || (userContext() || {}).name || '';
+  }
+  if (show) {
+    show.hidden = false;
+    show.addEventListener('click', showPasswords);
+  }
   if (locale) {
     locale.addEventListener('change', function () {
       document.documentElement.lang = locale.value;
       document.querySelectorAll('[data-key]').forEach(function (each) { each.textContent = text(each.dataset.key); });
     });
   }
-  form.addEventListener('submit', logIn);
+  form.addEventListener('submit', send);
+  if (form.dataset.submit) {
+    send();
+  }
 }());
