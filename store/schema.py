@@ -86,6 +86,9 @@ def create(path: Path, revs_limit: int = 1000) -> None:
             " VALUES (1, ?, ?, 0, 0, 0, ?)",
             (uuid.uuid4().hex, int(time.time()), revs_limit),
         )
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     finally:
         conn.close()
     _sync(draft)

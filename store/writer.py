@@ -121,7 +121,7 @@ class Writer:
                 committed = _commit(conn, jobs)
             except Exception as error:
                 log.exception("commit failed in %s", self._path.name)
-                failure = StoreError(f"The write could not be stored: {error}")
+                failure = _failure(error)
                 for failed in jobs:
                     failed.outcome = failure
                 if conn is not None and conn.in_transaction:
@@ -145,6 +145,14 @@ class Writer:
                 job.future.set_result(job.outcome)
 
 
+def _failure(error: Exception) -> StoreError:
+    """What the client is told: 507 when the disk is full, as CouchDB does, else 500."""
+    reason = f"The write could not be stored: {error}"
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return StoreError(reason, slug="insufficient_storage", status=507)
+    return StoreError(reason)
+
+
 def _commit(conn: sqlite3.Connection, jobs: list[_Job]) -> Committed:
     conn.execute("BEGIN IMMEDIATE")
     tx = Transaction(conn)
@@ -160,7 +168,7 @@ def _commit(conn: sqlite3.Connection, jobs: list[_Job]) -> Committed:
             tx.update_seq, tx.doc_count, tx.doc_del_count, tx.next_body = before
             if not isinstance(error, StoreError):
                 log.exception("a write failed")
-                error = StoreError(f"The write could not be stored: {error}")
+                error = _failure(error)
             job.outcome = error
         conn.execute("RELEASE job")
     tx.save()

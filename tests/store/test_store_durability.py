@@ -158,8 +158,9 @@ async def test_a_full_disk_is_an_error_and_nothing_is_half_written(tmp_path: Pat
     await writer.submit(lambda tx: tx.conn.execute(f"PRAGMA max_page_count = {pages + 20}").fetchone())
 
     big = [Edit(f"d{n}", body=b'{"x":"' + b"y" * 1000 + b'"}') for n in range(500)]
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError) as raised:
         await writer.submit(lambda tx: apply_edits(tx, big))
+    assert (raised.value.status, raised.value.slug) == (507, "insufficient_storage")
     await writer.submit(lambda tx: apply_edits(tx, [Edit("small")]))
 
     await asyncio.to_thread(writer.close)

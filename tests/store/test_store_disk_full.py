@@ -1,0 +1,72 @@
+"""A disk that takes no more: writes fail whole, reads go on, and writes too once there is room."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.store.store_client import Client
+from tests.store.test_store_durability import free_port, start
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[tuple[Process, Client]]:
+    """A store in a process of its own, whose files can be kept from growing."""
+    port = free_port()
+    async with ClientSession() as session:
+        client = Client(session, f"http://127.0.0.1:{port}")
+        process = await start(tmp_path, port, client)
+        yield process, client
+        process.terminate()
+        await process.wait()
+
+
+def let_files_grow_to(process: Process, size_bytes: int) -> None:
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size_bytes, hard))
+
+
+async def test_full_disk_refuses_writes_whole_and_the_store_goes_on(process: tuple[Process, Client]) -> None:
+    running, store = process
+    await store.put("/db")
+    await store.put("/db/before", {"n": 1})
+    let_files_grow_to(running, 2 * MIB)
+
+    batch = {"docs": [{"_id": f"batch-{n}", "text": "x" * 10_000} for n in range(400)]}
+    answers = await asyncio.gather(
+        store.post("/db/_bulk_docs", batch),
+        store.put("/db/attached/f", data=b"y" * (3 * MIB)),
+    )
+
+    assert all(answer.status >= 500 for answer in answers)
+    assert all("Traceback" not in str(answer.body) for answer in answers)
+    assert [row["id"] for row in (await store.get("/db/_all_docs")).body["rows"]] == ["before"]
+    assert (await store.get("/db")).body["doc_count"] == 1
+    assert (await store.get("/_up")).status == 200
+
+    let_files_grow_to(running, resource.RLIM_INFINITY)
+
+    assert (await store.post("/db/_bulk_docs", batch)).status == 201
+    assert (await store.put("/db/attached/f", data=b"y" * (3 * MIB))).status == 201
+    assert (await store.get("/db")).body["doc_count"] == 402
+    assert len((await store.get("/db/_changes")).body["results"]) == 402
+
+
+async def test_database_that_finds_no_room_is_not_there(process: tuple[Process, Client], tmp_path: Path) -> None:
+    running, store = process
+    let_files_grow_to(running, 4096)
+
+    assert (await store.put("/db")).status >= 500
+
+    assert "db" not in (await store.get("/_all_dbs")).body
+    let_files_grow_to(running, resource.RLIM_INFINITY)
+    assert (await store.put("/db")).status == 201
+    assert (await store.put("/db/a", {})).status == 201
