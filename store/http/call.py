@@ -21,6 +21,7 @@ from store.service import Store
 T = TypeVar("T")
 JSON = "application/json"
 _TRUE, _FALSE = "true", "false"
+_SENT_WHOLE_BYTES = 64 * 1024
 
 
 class Call:
@@ -134,20 +135,32 @@ class Call:
         content_type: str = JSON,
         headers: Mapping[str, str] | None = None,
         status: int = 200,
+        held: bool = False,
     ) -> web.StreamResponse:
-        """Send an answer piece by piece, at the pace the client takes it; what fails before the first is raised."""
-        pieces = aiter(chunks)
-        piece = await anext(pieces, b"")
+        """Send an answer piece by piece, at the pace the client takes it; what fails before the status goes is raised.
+
+        A short answer is sent whole, in one write. Pieces of a `held` one, a feed, go out as they come.
+        """
         sent = {**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {}), **self.more_headers}
+        pieces = aiter(chunks)
+        begun: list[bytes] = []
+        size = 0
+        async for piece in pieces:
+            begun.append(piece)
+            size += len(piece)
+            if held or size > _SENT_WHOLE_BYTES:
+                break
+        else:
+            return web.Response(status=status, headers=sent, body=b"".join(begun))
         response = web.StreamResponse(status=status, headers=sent)
         await response.prepare(self.request)
         self.started = response
         if self.method != "HEAD":
             try:
-                if piece:
+                if size:
+                    await response.write(b"".join(begun))
+                async for piece in pieces:
                     await response.write(piece)
-                async for chunk in pieces:
-                    await response.write(chunk)
             except ConnectionError:  # the client went away: nobody is left to tell
                 response.force_close()
         return response

@@ -55,12 +55,15 @@ async def changes(call: Call, database: Database) -> web.StreamResponse:
         require_db_admin(call.user, database.security)
     feed = await _parse(call, database)
     if feed.mode == "continuous":
-        return await call.stream(_lines(call, database, feed))
+        return await call.stream(_lines(call, database, feed), held=True)
     if feed.mode == "eventsource":
         return await call.stream(
-            _events(call, database, feed), content_type="text/event-stream", headers={"Cache-Control": "no-cache"}
+            _events(call, database, feed),
+            content_type="text/event-stream",
+            headers={"Cache-Control": "no-cache"},
+            held=True,
         )
-    return await call.stream(_answer(call, database, feed))
+    return await call.stream(_answer(call, database, feed), held=feed.mode == "longpoll")
 
 
 async def _parse(call: Call, database: Database) -> Feed:

@@ -46,10 +46,10 @@ async def db_updates(call: Call) -> web.StreamResponse:
         timeout_s=timeout_s,
     )
     if mode == "continuous":
-        return await call.stream(_lines(call, feed))
+        return await call.stream(_lines(call, feed), held=True)
     if mode == "eventsource":
-        return await call.stream(_events(call, feed), content_type="text/event-stream")
-    return await call.stream(_answer(call, feed))
+        return await call.stream(_events(call, feed), content_type="text/event-stream", held=True)
+    return await call.stream(_answer(call, feed), held=feed.mode == "longpoll")
 
 
 def _row(call: Call, update: Update) -> bytes:
