@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.access.index import AccessIndex
 from api.handlers.monitoring import open_metrics
+from api.handlers.settings import open_ready_settings
 from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
 from api.keys import ACCESS, CONFIG, COUCH, DB, SESSIONS, SETTINGS
@@ -76,6 +77,7 @@ async def finish_what_was_begun(app: web.Application) -> AsyncIterator[None]:
 LIFESPANS = (
     open_couch,
     watch_settings,
+    open_ready_settings,
     open_sessions,
     open_login_limits,
     open_access,

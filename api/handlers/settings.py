@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from api.auth import current_user, holds, user_or_prompt
 from api.errors import InsufficientPrivileges
 from api.keys import DB, SETTINGS
 from api.params import flag, read_json, require_json
-from api.responses import json_response
-from core.couch.client import Doc
-from core.errors import InvalidInput
+from api.responses import JSON_TYPE, SMALLEST_COMPRESSED_BYTES, gzip, json_response, takes_gzip
+from core.couch.client import Database, Doc
+from core.errors import InvalidInput, NotFound
 from core.settings import SETTINGS_ID, Settings, with_default_permissions
 
 
 async def get_settings(request: web.Request) -> web.Response:
-    """GET /api/v1/settings: the settings, `{}` when there are none. Any account; 401 asks for Basic credentials."""
+    """GET /api/v1/settings: the settings, `{}` when there are none. Any account; 401 asks for Basic credentials.
+
+    304 for an `If-None-Match` with the `ETag` of the answer before.
+    """
     user_or_prompt(request)
-    stored = await request.config_dict[DB].find(SETTINGS_ID)
-    return json_response(Settings.from_doc(stored).values)
+    ready = request.config_dict[READY]
+    await ready.refresh()
+    headers = {"ETag": f'"{ready.rev}"'} if ready.rev else {}
+    if ready.rev and any(each.value in (ready.rev, "*") for each in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    headers |= {"Content-Type": JSON_TYPE, "Vary": "Accept-Encoding"}
+    if ready.zipped and takes_gzip(request):
+        return web.Response(body=ready.zipped, headers={**headers, "Content-Encoding": "gzip"})
+    return web.Response(body=ready.plain, headers=headers)
+
+
+class ReadySettings:
+    """The settings as they are sent, plain and gzipped, of the revision that was read last.
+
+    Asked again for each request, since another process may have written them, but only for a revision we have not.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.rev: str | None = None
+        self.plain = b"{}"
+        self.zipped = b""
+
+    async def refresh(self) -> None:
+        headers = {"If-None-Match": f'"{self.rev}"'} if self.rev else {}
+        try:
+            stored = await self.db.couch.request_bytes("GET", f"{self.db.path}/{SETTINGS_ID}", headers=headers)
+        except NotFound:
+            self.rev, self.plain, self.zipped = None, b"{}", b""
+            return
+        if stored:  # nothing comes with a 304
+            settings = Settings.from_doc(orjson.loads(stored))
+            self.rev, self.plain = settings.rev, orjson.dumps(settings.values)
+            self.zipped = gzip(self.plain) if len(self.plain) >= SMALLEST_COMPRESSED_BYTES else b""
+
+
+READY = web.AppKey("ready_settings", ReadySettings)
+
+
+async def open_ready_settings(app: web.Application) -> AsyncIterator[None]:
+    app[READY] = ReadySettings(app[DB])
+    yield
 
 
 async def put_settings(request: web.Request) -> web.Response:

@@ -26,6 +26,29 @@ async def test_get_gives_any_account_the_settings(client: Client, make_user: Any
     assert (await answer.json())["locale"] == "en"
 
 
+async def test_what_another_process_wrote_is_read_at_once(client: Client, db: Database) -> None:
+    before = await client.get("/api/v1/settings")
+    doc = await db.get("settings")
+    rev = await db.put({**doc, "settings": {**doc["settings"], "locale": "sw", "text": "x" * 2_000}})
+    after = await client.get("/api/v1/settings")
+    plain = await client.get("/api/v1/settings", headers={"Accept-Encoding": "identity"})
+
+    assert (await before.json())["locale"] == "en"
+    assert (await after.json())["locale"] == (await plain.json())["locale"] == "sw"  # MOD-121
+    assert (after.headers["ETag"], after.headers["Content-Encoding"]) == (f'"{rev}"', "gzip")
+    assert "Content-Encoding" not in plain.headers
+
+
+async def test_unchanged_settings_are_not_sent_again(client: Client) -> None:
+    first = await client.get("/api/v1/settings")
+    again = await client.get("/api/v1/settings", headers={"If-None-Match": first.headers["ETag"]})
+    await client.put("/api/v1/settings", json={"locale": "sw"})
+    changed = await client.get("/api/v1/settings", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (again.status, await again.read()) == (304, b"")
+    assert (changed.status, (await changed.json())["locale"]) == (200, "sw")
+
+
 async def test_get_without_a_settings_document_is_an_empty_object(client: Client, db: Database) -> None:
     doc = await db.get("settings")
     await db.delete("settings", doc["_rev"])
