@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ import orjson
 
 from store import reads, revtree
 from store.reads import DocOptions, Revision
+
+Passes = Callable[[Sequence[bytes]], Awaitable[list[bool]]]  # a filter: one verdict for each document
 
 ROWS_PER_BATCH = 1000
 ROWS_PER_BATCH_WITH_DOCS = 200
@@ -29,11 +32,28 @@ class FeedParams:
 
 
 class Change(NamedTuple):
-    """One row as JSON; `doc` is set when a filter function has to see the document."""
+    """One row as JSON, with what a filter function has to see: the winner, or each leaf where each has its rev."""
 
     seq: int
     row: bytes
-    doc: bytes | None
+    docs: tuple[bytes, ...] = ()
+    revs: tuple[str, ...] = ()
+
+    def passing(self, verdicts: Sequence[bool]) -> Change | None:
+        """The row with the revisions that pass a filter; None when none does. One verdict for each of `docs`."""
+        if all(verdicts):
+            return self
+        revs = [rev for rev, passes in zip(self.revs, verdicts, strict=True) if passes]
+        if not revs:
+            return None
+        return self._replace(row=self.row.replace(_changes_member(self.revs), _changes_member(revs), 1))
+
+
+async def filtered(changes: Sequence[Change], passes: Passes) -> list[Change]:
+    """The changes of which a filter lets any revision pass, with those revisions."""
+    verdicts = iter(await passes([doc for change in changes for doc in change.docs]))
+    judged = [change.passing(list(islice(verdicts, len(change.docs)))) for change in changes]
+    return [change for change in judged if change is not None]
 
 
 def read_changes(
@@ -64,20 +84,32 @@ def read_changes(
 
 def _change(conn: Connection, mark: str, params: FeedParams, row: Sequence[Any]) -> Change:
     seq, doc_id, rev, deleted, leaves = row[:5]
-    changes = f'{{"rev":"{rev}"}}'
+    others: list[revtree.Leaf] = []
     if leaves > 1 and params.all_leaves:
-        changes = ",".join(f'{{"rev":"{leaf.rev}"}}' for leaf in revtree.leaves(revtree.decode(row[5])))
-    text = b'{"seq":"%d-%b","id":%b,"changes":[%b]' % (seq, mark.encode(), orjson.dumps(doc_id), changes.encode())
+        others = revtree.leaves(revtree.decode(row[5]))[1:]
+    revs = (rev, *(leaf.rev for leaf in others))
+    text = b'{"seq":"%d-%b","id":%b%b' % (seq, mark.encode(), orjson.dumps(doc_id), _changes_member(revs))
     if deleted:
         text += b',"deleted":true'
-    doc = None
+    docs: tuple[bytes, ...] = ()
     if params.include_docs or params.needs_doc:
         revision = Revision(doc_id, rev, deleted == 1, row[6] or b"{}", orjson.loads(row[7]) if row[7] else {})
         whole = reads.Row(seq, doc_id, rev, deleted, leaves, 0, row[5])
         doc = reads.render(conn, mark, whole, revision, params.options)
         if params.include_docs:
             text += b',"doc":' + doc
-    return Change(seq, text + b"}", doc if params.needs_doc else None)
+        if params.needs_doc:
+            docs = (doc, *(_leaf_doc(conn, mark, whole, leaf, params.options) for leaf in others))
+    return Change(seq, text + b"}", docs, revs)
+
+
+def _changes_member(revs: Sequence[str]) -> bytes:
+    return b',"changes":[' + ",".join(f'{{"rev":"{rev}"}}' for rev in revs).encode() + b"]"
+
+
+def _leaf_doc(conn: Connection, mark: str, row: reads.Row, leaf: revtree.Leaf, options: DocOptions) -> bytes:
+    body, attachments = reads.body_of(conn, leaf.body) or (b"{}", {})
+    return reads.render(conn, mark, row, Revision(row.id, leaf.rev, leaf.deleted, body, attachments), options)
 
 
 def count_pending(conn: Connection, params: FeedParams, after: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from store import admission, reads, revtree
-from store.changes import FeedParams, count_pending, read_changes
+from store.changes import FeedParams, count_pending, filtered, read_changes
 from store.database import Database
 from store.documents import Edit, parse_edit
 from store.errors import BadRequest, Conflict, NotFound, PreconditionFailed, StoreError
@@ -74,8 +74,7 @@ class LocalPeer:
             last = found[-1].seq if len(found) == limit else until
             pending = await database.read(lambda conn: count_pending(conn, params, last)) if last < until else 0
             if passes is not None:
-                verdicts = await passes([change.doc or b"null" for change in found])
-                found = [change for change, passed in zip(found, verdicts, strict=True) if passed]
+                found = await filtered(found, passes)
             rows = [orjson.loads(change.row) for change in found]
             leaves = [(row["id"], [each["rev"] for each in row["changes"]]) for row in rows]
             return Page(leaves, f"{last}-{database.mark}", pending)

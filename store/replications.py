@@ -172,7 +172,7 @@ class Replications:
                     )
                     for change in changes:
                         since = change.seq
-                        await self._consider(orjson.loads(change.doc or b"{}"))
+                        await self._consider(orjson.loads(change.docs[0]))
                     if not changes:
                         await database.news(since, None)
             except StoreError:  # the database is away

@@ -20,6 +20,7 @@ from store.http import (
     attachments,
     bulk,
     changes,
+    copying,
     databases,
     db_updates,
     design,
@@ -112,13 +113,14 @@ DOCUMENT: Mapping[str, DocumentHandler] = {
     "GET": documents.get_document,
     "PUT": documents.put_document,
     "DELETE": documents.delete_document,
-    "COPY": documents.copy_document,
+    "COPY": copying.copy_document,
 }
 
 LOCAL: Mapping[str, DocumentHandler] = {
     "GET": documents.get_local,
     "PUT": documents.put_document,
     "DELETE": documents.delete_document,
+    "COPY": copying.copy_local,
 }
 
 

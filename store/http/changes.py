@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,9 @@ from store.changes import (
     ROWS_PER_BATCH_WITH_DOCS,
     Change,
     FeedParams,
+    Passes,
     count_pending,
+    filtered,
     read_changes,
 )
 from store.database import Database
@@ -30,8 +32,6 @@ from store.seqs import parse_seq
 
 _DEFAULT_HOLD_MS = 60_000
 _UNLIMITED = 2**62
-
-Passes = Callable[[Sequence[bytes]], Awaitable[list[bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +185,7 @@ async def _batches(database: Database, feed: Feed, after: int, limit: int) -> As
         )
         kept = found
         if feed.passes and found:
-            verdicts = await feed.passes([change.doc or b"null" for change in found])
-            kept = [change for change, passed in zip(found, verdicts, strict=True) if passed]
+            kept = await filtered(found, feed.passes)
         ended = len(found) < wanted
         scanned = until if ended else found[-1].seq
         if len(kept) >= limit:

@@ -14,7 +14,7 @@ from aiohttp import web
 from store import admission, multipart, reads, revtree
 from store.content import Piece, at_hand
 from store.database import Database
-from store.documents import Edit, Incoming, check_id, load_json, load_object, parse_edit, parse_local_rev, splice
+from store.documents import Edit, check_id, load_json, load_object, parse_edit, parse_local_rev, splice
 from store.edits import Written
 from store.errors import BadRequest, Conflict, NotFound, StoreError
 from store.http.call import STANDARD_HEADERS, Call, answer
@@ -247,30 +247,6 @@ async def delete_document(call: Call, database: Database, doc_id: str) -> web.Re
         require_readable(call.user, doc_id)
     result = await write_one(call, database, edit)
     return written(call, database, result, created=False)
-
-
-async def copy_document(call: Call, database: Database, doc_id: str) -> web.Response:
-    """COPY /{db}/{docid} with `Destination: other-id[?rev=...]`."""
-    destination = call.request.headers.get("Destination")
-    if not destination:
-        raise BadRequest("Destination header is mandatory for COPY.")
-    if "://" in destination:
-        raise BadRequest("Destination URL must be relative.")
-    target, rev = call.destination(destination)
-    if database.name == "_users":
-        require_readable(call.user, doc_id)
-    source_rev = call.query.get("rev")
-
-    def work(conn: Connection) -> Revision:
-        named = parse_rev(source_rev) if source_rev else None
-        return reads.open_revision(conn, reads.find(conn, doc_id), doc_id, named, latest=False)
-
-    revision = await database.read(work)
-    edit = Edit(check_id(target), body=revision.body)
-    for name, stored in revision.attachments.items():
-        edit.attachments[name] = Incoming(stored["content_type"], digest=stored["digest"], length=stored["length"])
-    edit.rev = parse_rev(rev) if rev else None
-    return written(call, database, await write_one(call, database, edit))
 
 
 async def write_one(call: Call, database: Database, edit: Edit) -> Written:

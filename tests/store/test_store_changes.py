@@ -223,3 +223,36 @@ async def test_limit_zero_gives_no_row_and_stays_where_it_is(store: Client, db: 
     assert b'"id"' not in answer.raw
     assert last["last_seq"].startswith("0-")
     assert last["pending"] == 1
+
+
+@pytest.mark.parametrize(
+    ("filter_params", "body"),
+    [
+        ({"filter": "d/ok"}, None),
+        ({"filter": "_view", "view": "d/ok"}, None),
+        ({"filter": "_selector"}, {"selector": {"ok": True}}),
+    ],
+)
+async def test_filter_judges_each_leaf_when_all_are_asked_for(
+    store: Client, db: str, filter_params: dict[str, str], body: dict[str, Any] | None
+) -> None:
+    functions = {
+        "filters": {"ok": "function (doc) { return doc.ok === true; }"},
+        "views": {"ok": {"map": "function (doc) { if (doc.ok) { emit(null); } }"}},
+    }
+    await store.put(f"{db}/_design/d", functions)
+    for doc_id, leaves in {
+        "a": {"bbb": False, "aaa": True},
+        "b": {"bbb": True, "aaa": False},
+        "c": {"bbb": False},
+    }.items():
+        for rev, ok in leaves.items():
+            await store.put(f"{db}/{doc_id}", {"_rev": f"1-{rev}", "ok": ok}, new_edits=False)
+
+    async def rows(style: str) -> list[tuple[str, list[dict[str, str]]]]:
+        ask = store.post if body else store.get
+        found = (await ask(f"{db}/_changes", **({"json": body} if body else {}), style=style, **filter_params)).body
+        return [(row["id"], row["changes"]) for row in found["results"]]
+
+    assert await rows("main_only") == [("b", [{"rev": "1-bbb"}])]
+    assert await rows("all_docs") == [("a", [{"rev": "1-aaa"}]), ("b", [{"rev": "1-bbb"}])]

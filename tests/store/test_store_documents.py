@@ -350,3 +350,18 @@ async def test_design_document_that_cannot_work_is_refused(store: Client, db: st
 
     assert (wrong.status, wrong.body["error"]) == (400, "compilation_error")
     assert (await store.get(f"{db}/_design/d")).status == 404
+
+
+async def test_copy_between_local_and_ordinary_documents(store: Client, db: str) -> None:
+    await store.put(f"{db}/a", {"n": 1})
+    await store.put(f"{db}/_local/l", {"n": 2})
+
+    to_local = await store.ask("COPY", f"{db}/a", headers={"Destination": "_local/copy"})
+    from_local = await store.ask("COPY", f"{db}/_local/l", headers={"Destination": "b%2Fc"})
+
+    assert (to_local.status, to_local.body["rev"]) == (201, "0-1")
+    assert (await store.get(f"{db}/_local/copy")).body["n"] == 1
+    assert from_local.body["id"] == "b/c"
+    assert (await store.get(f"{db}/b%2Fc")).body["n"] == 2
+    assert (await store.ask("COPY", f"{db}/_local/none", headers={"Destination": "x"})).status == 404
+    assert (await store.ask("COPY", f"{db}/a", headers={"Destination": "_x"})).status == 400
