@@ -39,7 +39,7 @@ PLAIN = DocOptions()
 
 
 class Row(NamedTuple):
-    """A document's row: its winner and its tree."""
+    """A document's row: its winner and its tree. `content` is the winner's body and attachments, when they were read."""
 
     seq: int
     id: str
@@ -48,6 +48,7 @@ class Row(NamedTuple):
     leaves: int
     body: int
     tree: bytes
+    content: tuple[bytes, dict[str, dict[str, Any]]] | None = None
 
 
 class Revision(NamedTuple):
@@ -66,21 +67,31 @@ def find(conn: Connection, doc_id: str) -> Row | None:
     return Row(*row) if row else None
 
 
-def find_many(conn: Connection, ids: Iterable[str]) -> dict[str, Row]:
-    """The rows of those ids that exist."""
+def find_many(conn: Connection, ids: Iterable[str], *, contents: bool = False) -> dict[str, Row]:
+    """The rows of those ids that exist, with the contents of their winners when those are wanted."""
+    asked = (orjson.dumps(list(ids)).decode(),)
+    if not contents:
+        rows = conn.execute(
+            "SELECT seq, id, rev, deleted, leaves, body, tree FROM docs WHERE id IN (SELECT value FROM json_each(?))",
+            asked,
+        )
+        return {row[1]: Row(*row) for row in rows}
     rows = conn.execute(
-        "SELECT seq, id, rev, deleted, leaves, body, tree FROM docs WHERE id IN (SELECT value FROM json_each(?))",
-        (orjson.dumps(list(ids)).decode(),),
+        "SELECT d.seq, d.id, d.rev, d.deleted, d.leaves, d.body, d.tree, b.body, b.attachments"
+        " FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.id IN (SELECT value FROM json_each(?))",
+        asked,
     )
-    return {row[1]: Row(*row) for row in rows}
+    return {row[1]: Row(*row[:7], None if row[7] is None else _content(*row[7:])) for row in rows}
+
+
+def _content(body: bytes, attachments: bytes | None) -> tuple[bytes, dict[str, dict[str, Any]]]:
+    return body, orjson.loads(attachments) if attachments else {}
 
 
 def body_of(conn: Connection, num: int) -> tuple[bytes, dict[str, dict[str, Any]]] | None:
     """The body and attachments stored under a number; None when they were compacted away."""
     row = conn.execute("SELECT body, attachments FROM bodies WHERE num = ?", (num,)).fetchone()
-    if row is None:
-        return None
-    return row[0], orjson.loads(row[1]) if row[1] else {}
+    return None if row is None else _content(*row)
 
 
 def plain_winner(conn: Connection, doc_id: str) -> tuple[str, bytes] | None:
@@ -196,6 +207,8 @@ def open_revs(
     """The revisions asked for (None: every leaf, the winner first); a rev that is not here comes back as its name."""
     if row is None:
         return list(revs or ())
+    if row.content is not None and row.leaves == 1 and (revs is None or list(revs) == [row.rev]):
+        return [Revision(doc_id, row.rev, row.deleted == 1, *row.content)]  # nearly always: no tree to unfold
     tree = revtree.decode(row.tree)
     if revs is None:
         wanted = [leaf.rev for leaf in revtree.leaves(tree)]

@@ -88,7 +88,7 @@ async def bulk_get(call: Call, database: Database) -> web.StreamResponse:
 
     def read(conn: Connection) -> Sequence[Piece]:
         ids = [doc["id"] for doc in docs if isinstance(doc, dict) and isinstance(doc.get("id"), str)]
-        rows = reads.find_many(conn, ids)
+        rows = reads.find_many(conn, ids, contents=True)
         results = [_opened(conn, doc, rows, options) for doc in docs]
         if as_multipart:
             return at_hand(conn, _bulk_get_parts(conn, database.mark, results, boundary))
