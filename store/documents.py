@@ -128,9 +128,10 @@ def parse_edit(doc: Any, *, doc_id: str | None = None, new_edits: bool = True) -
         rev = doc.pop("_rev")
         edit.rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)
     revisions = doc.pop("_revisions", None)
-    if revisions is not None:
-        path = _parse_path(revisions)
-        edit.path = None if new_edits else path
+    if revisions is not None and not isinstance(revisions, dict):
+        raise _bad_member("_revisions")
+    if revisions is not None and not new_edits and not edit.is_local:
+        edit.path = _parse_path(revisions)
     deleted = doc.pop("_deleted", False)
     if not isinstance(deleted, bool):
         raise _bad_member("_deleted")
@@ -162,9 +163,7 @@ def parse_local_rev(rev: object) -> str:
     raise BadRequest("Invalid rev format")
 
 
-def _parse_path(revisions: Any) -> list[str]:
-    if not isinstance(revisions, dict):
-        raise _bad_member("_revisions")
+def _parse_path(revisions: dict[str, Any]) -> list[str]:
     start, ids = revisions.get("start"), revisions.get("ids")
     if not isinstance(start, int) or isinstance(start, bool):
         raise DocValidation("_revisions.start isn't an integer.")

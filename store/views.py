@@ -138,8 +138,8 @@ class Views:
     async def cleanup(self, ddocs: Iterable[Mapping[str, Any]]) -> None:
         """Delete the indexes that belong to none of these design documents."""
         wanted = {self._group(ddoc).signature for ddoc in ddocs if isinstance(ddoc.get("views"), Mapping)}
-        for signature in [signature for signature in self._indexes if signature not in wanted]:
-            kept = self._indexes.pop(signature)
+        unwanted = [self._indexes.pop(signature) for signature in self._indexes.keys() - wanted]
+        for kept in unwanted:
             await kept.close()
         await asyncio.to_thread(self._remove_files, wanted)
 
@@ -151,7 +151,7 @@ class Views:
     def _remove_files(self, wanted: set[str]) -> None:
         if self._folder.exists():
             for path in self._folder.glob("*.view*"):
-                if path.name.split(".")[0] not in wanted:
+                if (signature := path.name.split(".")[0]) not in wanted and signature not in self._indexes:
                     path.unlink(missing_ok=True)
 
     def _group(self, ddoc: Mapping[str, Any]) -> ViewGroup:

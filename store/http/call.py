@@ -153,16 +153,16 @@ class Call:
         else:
             return web.Response(status=status, headers=sent, body=b"".join(begun))
         response = web.StreamResponse(status=status, headers=sent)
-        await response.prepare(self.request)
-        self.started = response
-        if self.method != "HEAD":
-            try:
+        try:
+            await response.prepare(self.request)
+            self.started = response
+            if self.method != "HEAD":
                 if size:
                     await response.write(b"".join(begun))
                 async for piece in pieces:
                     await response.write(piece)
-            except ConnectionError:  # the client went away: nobody is left to tell
-                response.force_close()
+        except ConnectionError:  # the client went away: nobody is left to tell
+            response.force_close()
         return response
 
     async def send(

@@ -299,6 +299,15 @@ async def test_wrong_option_is_refused(store: Client, db: str, query: str) -> No
     assert (await store.get(f"{db}/a?{query}")).status == 400
 
 
+async def test_local_document_may_come_with_its_revisions(store: Client, db: str) -> None:
+    """PouchDB's "local docs - put then get w/ revisions"."""
+    revisions = {"start": 0, "ids": ["1"]}
+
+    written = await store.put(f"{db}/_local/l", {"_revisions": revisions})
+
+    assert (written.status, written.body["rev"]) == (201, "0-1")
+
+
 async def test_local_document_is_not_replicated(store: Client, db: str) -> None:
     first = await store.put(f"{db}/_local/check%2Fpoint", {"seq": 1})
     second = await store.put(f"{db}/_local/check%2Fpoint", {"_rev": first.body["rev"], "seq": 2})

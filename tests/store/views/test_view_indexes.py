@@ -195,6 +195,16 @@ async def test_cleanup_removes_indexes_that_no_design_document_has(
     assert await ids(views, kept) == ["a"]
 
 
+async def test_cleanups_at_the_same_time_do_not_meet(views: Views, documents: Documents) -> None:
+    documents.put("a", key=1, value=1)
+    for name in ("_count", "_sum", "_stats"):
+        await query(views, ddoc(v=(KEYED, name)))
+
+    await asyncio.gather(*(views.cleanup([ddoc(v=KEYED)]) for _ in range(5)))
+
+    assert await ids(views, ddoc(v=KEYED)) == ["a"]
+
+
 async def test_a_map_that_does_not_compile_fails_the_query_and_a_repaired_one_works(
     views: Views, documents: Documents
 ) -> None:
