@@ -81,7 +81,7 @@ def find_many(conn: Connection, ids: Iterable[str], *, contents: bool = False) -
         " FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.id IN (SELECT value FROM json_each(?))",
         asked,
     )
-    return {row[1]: Row(*row[:7], content=None if row[7] is None else _content(*row[7:])) for row in rows}
+    return {row[1]: Row._make((*row[:7], None if row[7] is None else _content(*row[7:]))) for row in rows}
 
 
 def _content(body: bytes, attachments: bytes | None) -> tuple[bytes, dict[str, dict[str, Any]]]:
