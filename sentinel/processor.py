@@ -49,8 +49,15 @@ class Processor:
         self.retries = retries
         self.now = now
         self.may_write = may_write
-        # Queue documents of the pushes to other services that were written and are still to be noticed.
-        self.queued: set[str] = set()
+        # Queue documents of pushes to other services that were written and that nobody took notice of yet.
+        self.queued: dict[str, None] = {}
+        self.has_queued = asyncio.Event()
+
+    def take_queued(self) -> list[str]:
+        """The queue documents written since the last call, in their order."""
+        taken, self.queued = list(self.queued), {}
+        self.has_queued.clear()
+        return taken
 
     async def process(self, feed: Sequence[FeedChange], transitions: Transitions) -> None:
         """Every change of the batch is done or has a retry document when this returns; else it raises (SEN-12)."""
@@ -116,7 +123,9 @@ class Processor:
         done = [change for change in wave if change.failure is None and change.id not in overtaken]
         notes = {doc_id: edit for change in done for doc_id, edit in change.notes.items()}
         await save_notes(self.sentinel_db, notes)
-        self.queued.update(doc_id for doc_id in notes if doc_id.startswith(QUEUED))
+        self.queued.update(dict.fromkeys(doc_id for doc_id in notes if doc_id.startswith(QUEUED)))
+        if self.queued:
+            self.has_queued.set()
         edits = [(change.info, edit) for change in done if (edit := result_of(change, self.now()))]
         await save_infodocs(self.sentinel_db, edits)
 

@@ -16,11 +16,11 @@ from core.dates import local_zone
 from core.errors import Conflict, DomainError
 from sentinel.checkpoint import Checkpoint
 from sentinel.configuration import Configuration
+from sentinel.controls import Controls
+from sentinel.jobs import Jobs
 from sentinel.lease import TTL_S, Lease, LeaseLost, owner_name
 from sentinel.processor import Processor
 from sentinel.retries import Retries
-from sentinel.schedule.background_cleanup import clean_up
-from sentinel.schedule.due_messages import count_overdue, send_due
 from sentinel.state import WorkerState
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 200
 DUE_INTERVAL_S = 60.0
 RETRY_INTERVAL_S = 1.0
-JOBS_INTERVAL_S = 300.0
 LONGEST_WAIT_S = 10.0
 HOLDER_CHECK_S = 0.1
 
@@ -44,12 +43,14 @@ async def run_worker(
     now: Callable[[], datetime] = local_now,
     due_interval_s: float = DUE_INTERVAL_S,
     lease_ttl_s: float = TTL_S,
+    controls: Controls | None = None,
 ) -> None:
     """Work until `stop` is set; stand by while another worker is active. CouchDB being away is waited out.
 
     `now` gives the moment with the server's timezone. Raises what cannot be waited out, such as a database that is
     gone: the supervisor starts the process again.
     """
+    controls = controls or Controls()
     async with connect(config) as couch:
         wait_s, owner = 0.5, owner_name()
         while not stop.is_set():
@@ -57,7 +58,7 @@ async def run_worker(
             try:
                 if await stand_by(lease, stop):
                     log.info("active as %s", lease.owner)
-                    await Leadership(config, couch, lease, now, due_interval_s).last(stop)
+                    await Leadership(config, couch, lease, now, due_interval_s, controls).last(stop)
                 wait_s = 0.5
             except LeaseLost as lost:
                 log.warning("standing by: %s", lost)
@@ -94,13 +95,17 @@ class Leadership:
     """The time from taking the lease to losing it or stopping."""
 
     def __init__(
-        self, config: Config, couch: Couch, lease: Lease, now: Callable[[], datetime], due_interval_s: float
+        self,
+        config: Config,
+        couch: Couch,
+        lease: Lease,
+        now: Callable[[], datetime],
+        due_interval_s: float,
+        controls: Controls,
     ) -> None:
         self.config = config
-        self.couch = couch
         self.lease = lease
-        self.now = now
-        self.due_interval_s = due_interval_s
+        self.controls = controls
         self.db = couch.db(config.database)
         sentinel_db = couch.db(config.db_name("sentinel"))
         self.checkpoint = Checkpoint(sentinel_db)
@@ -108,6 +113,17 @@ class Leadership:
         self.configuration = Configuration(self.db, now)
         self.state = WorkerState(sentinel_db, lease.owner, now)
         self.processor = Processor(self.db, sentinel_db, self.retries, now=now, may_write=lease.check)
+        self.jobs = Jobs(
+            config,
+            couch,
+            self.configuration,
+            self.processor,
+            lease,
+            self.state,
+            controls,
+            now,
+            due_interval_s,
+        )
         # Held while changes are being written: stopping waits for it, so that no batch is left half done.
         self.writing = asyncio.Lock()
 
@@ -123,9 +139,8 @@ class Leadership:
                 self.configuration.follow(heartbeat_s, self.announce),
                 self.follow_feed(heartbeat_s),
                 self.repeat(self.retry, RETRY_INTERVAL_S),
-                self.repeat(self.send_due, self.due_interval_s),
-                self.repeat(self.clean_up, JOBS_INTERVAL_S),
-                self.repeat(self.remind, JOBS_INTERVAL_S),
+                self.announce_controls(),
+                *self.jobs.works(),
             ]
             await self.together(works, keeping, stop)
         finally:
@@ -154,7 +169,13 @@ class Leadership:
             errors=self.configuration.errors,
             retries=len(self.retries.waiting),
             failed=len(self.retries.failed),
+            paused=self.controls.paused,
         )
+
+    async def announce_controls(self) -> None:
+        while True:
+            await self.controls.changed()
+            await self.patiently(self.announce)
 
     async def follow_feed(self, heartbeat_s: float) -> None:
         """Process batch after batch; each is repeated until it is done, so the position never passes a change."""
@@ -163,6 +184,7 @@ class Leadership:
             await self.patiently(lambda batch=batch: self.process(batch))  # type: ignore[misc]
 
     async def process(self, batch: Batch) -> None:
+        await self.controls.going()
         transitions = await self.configuration.usable()
         async with self.writing:
             await self.processor.process(batch.changes, transitions)
@@ -172,30 +194,11 @@ class Leadership:
         await self.announce()
 
     async def retry(self) -> None:
-        if self.retries.due(1):
+        if self.retries.due(1) and not self.controls.paused:
             transitions = await self.configuration.usable()
             async with self.writing:
                 await self.processor.retry(transitions)
             await self.announce()
-
-    async def send_due(self) -> None:
-        """A failing run is logged and tried again at the next interval (JOB-1)."""
-        try:
-            await send_due(self.db, self.configuration.tools, self.lease.check)
-            await self.state.note(overdue_tasks=await count_overdue(self.db, self.now()))
-        except DomainError as error:
-            log.error("due messages: %s", error.message)
-
-    async def clean_up(self) -> None:
-        try:
-            await clean_up(self.couch, self.config.database, self.lease.check)
-        except DomainError as error:
-            log.error("clean-up: %s", error.message)
-
-    async def remind(self) -> None:
-        """Say again what is wrong with the settings, until it is not (JOB-TDR-1)."""
-        for error in self.configuration.errors:
-            log.error("no change is processed until the settings are corrected: %s", error)
 
     async def repeat(self, work: Callable[[], Coroutine[Any, Any, None]], interval_s: float) -> None:
         while True:

@@ -43,23 +43,29 @@ class MarkForOutbound:
         holds = await evaluate_conditions(list(self.conditions.values()), change.doc, change.id)
         names = [name for name, is_relevant in zip(self.conditions, holds, strict=True) if is_relevant]
         if names:
-            change.notes[QUEUED + change.id] = add_to_queue(change.id, names, ms_of(self.now()))
+            change.notes[QUEUED + change.id] = add_to_queue(change, names, ms_of(self.now()))
         return False
 
     def order_keys(self, doc: Doc) -> Iterator[str]:
         yield from ()
 
 
-def add_to_queue(doc_id: str, names: Sequence[str], now_ms: int) -> Edit:
+def add_to_queue(change: Change, names: Sequence[str], now_ms: int) -> Edit:
     """Queue these pushes beside those that wait already (TR-OUT-2). A newer document is a reason to try at once."""
 
     def edit(queued: Doc) -> None:
         queued.setdefault("type", "task:outbound")
         queued.setdefault("created", now_ms)
-        queued.setdefault("doc_id", doc_id)
+        queued.setdefault("doc_id", change.id)
         known = queued.get("queue")
         known = known if isinstance(known, list) else []
         queued["queue"] = [*known, *(name for name in names if name not in known)]
+        revs = queued.get("revs")
+        # So that a push of an older revision, on its way now, does not count for this one.
+        queued["revs"] = {
+            **(revs if isinstance(revs, dict) else {}),
+            **dict.fromkeys(names, change.original.get("_rev")),
+        }
         attempts = queued.get("attempts")
         if isinstance(attempts, dict):
             queued["attempts"] = {name: each for name, each in attempts.items() if name not in names}

@@ -15,7 +15,7 @@ from core.sms_tasks import objects, set_state
 from sentinel.transitions.change import copied
 from sentinel.transitions.conditions import valid_registrations
 from sentinel.transitions.lookups import Lookups
-from sentinel.transitions.notes import Edit, info_id, save_notes
+from sentinel.transitions.notes import Edit, fill_infodoc, info_id, save_notes
 
 PAGE_CONTACTS = 50
 ATTEMPTS = 5
@@ -160,10 +160,7 @@ def add_history(contact_id: str, entry: Doc) -> Edit:
 
     def edit(info: Doc) -> None:
         last = last_history(info)
-        info.setdefault("type", "info")
-        info.setdefault("doc_id", contact_id)
-        for name in ("initial_replication_date", "latest_replication_date"):
-            info.setdefault(name, "unknown")
+        fill_infodoc(info, contact_id)
         if (last.get("muted"), last.get("report_id")) != (entry["muted"], entry["report_id"]) or not last:
             info["muting_history"] = [*objects(info.get("muting_history")), entry]
 

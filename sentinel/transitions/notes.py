@@ -22,6 +22,14 @@ def info_id(doc_id: str) -> str:
     return f"{doc_id}-info"
 
 
+def fill_infodoc(info: Doc, doc_id: str) -> None:
+    """What a new infodoc has; nobody knows when the document came (INF-3)."""
+    info.setdefault("type", "info")
+    info.setdefault("doc_id", doc_id)
+    for name in ("initial_replication_date", "latest_replication_date"):
+        info.setdefault(name, "unknown")
+
+
 async def save_notes(sentinel_db: Database, edits: Mapping[str, Edit]) -> None:
     """Make the edits in one read and one write; what another writer changed meanwhile is read again (INF-1)."""
     pending = dict(edits)

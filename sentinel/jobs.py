@@ -1,0 +1,154 @@
+"""The timed work of the active worker: what runs how often, and how its last run went (40 §10)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import httpx
+
+from core.config import Config
+from core.couch.client import Couch
+from core.credentials import find_credential
+from core.dates import iso_of
+from core.errors import DomainError
+from core.outbound import pushes
+from sentinel.configuration import Configuration
+from sentinel.controls import Controls
+from sentinel.lease import Lease, LeaseLost
+from sentinel.processor import Processor
+from sentinel.schedule.background_cleanup import clean_up
+from sentinel.schedule.destinations import TIMEOUT_S
+from sentinel.schedule.due_messages import count_overdue, send_due
+from sentinel.schedule.outbound import push_queued
+from sentinel.schedule.purging import purge
+from sentinel.schedule.reminders import send_reminders
+from sentinel.state import WorkerState
+
+log = logging.getLogger(__name__)
+
+JOBS_INTERVAL_S = 300.0
+
+
+@dataclass
+class Jobs:
+    """Each job repeats in a task of its own; one that fails is logged and tried again at its next time (JOB-1)."""
+
+    config: Config
+    couch: Couch
+    configuration: Configuration
+    processor: Processor
+    lease: Lease
+    state: WorkerState
+    controls: Controls
+    now: Callable[[], datetime]
+    due_interval_s: float
+
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self.repeat("due_messages", self.send_due, self.due_interval_s),
+            self.repeat("reminders", self.send_reminders, JOBS_INTERVAL_S),
+            self.repeat("purging", self.purge, JOBS_INTERVAL_S),
+            self.repeat("background_cleanup", self.clean_up, JOBS_INTERVAL_S),
+            self.repeat("transitions_disabled_reminder", self.remind, JOBS_INTERVAL_S),
+            self.push_outbound(),
+        ]
+
+    async def repeat(self, name: str, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
+        while True:
+            await self.run(name, work, interval_s)
+            await self.controls.until_rung(interval_s)
+
+    async def run(self, name: str, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
+        """Do it once and note how it went."""
+        begun, started_s, error = self.now(), time.monotonic(), None
+        try:
+            await work()
+        except LeaseLost:
+            raise
+        except Exception as failure:
+            error = failure.message if isinstance(failure, DomainError) else f"{type(failure).__name__}: {failure}"
+            log.error("%s: %s", name, error, exc_info=not isinstance(failure, DomainError))
+        entry = {
+            "last_run": iso_of(begun),
+            "next_run": iso_of(self.now() + timedelta(seconds=interval_s)),
+            "duration_ms": round((time.monotonic() - started_s) * 1000),
+            "error": error,
+        }
+        with suppress(DomainError):
+            await self.state.note(jobs={**self.state.values.get("jobs", {}), name: entry})
+
+    async def send_due(self) -> None:
+        db = self.couch.db(self.config.database)
+        await send_due(db, self.configuration.tools, self.lease.check)
+        await self.state.note(overdue_tasks=await count_overdue(db, self.now()))
+
+    async def send_reminders(self) -> None:
+        await send_reminders(self.couch.db(self.config.database), self.configuration.tools, self.lease.check)
+
+    async def purge(self) -> None:
+        settings = self.configuration.tools.messenger.settings
+        await purge(self.couch, self.config.database, settings, self.now, self.lease.check)
+
+    async def clean_up(self) -> None:
+        await clean_up(self.couch, self.config.database, self.lease.check)
+
+    async def remind(self) -> None:
+        """Say again what is wrong with the settings, until it is not (JOB-TDR-1)."""
+        for error in self.configuration.errors:
+            log.error("no change is processed until the settings are corrected: %s", error)
+
+    async def push_outbound(self) -> None:
+        """The whole queue at every interval, and what was queued meanwhile at once (TR-OUT-1)."""
+        client: httpx.AsyncClient | None = None
+        due_s = time.monotonic()
+        try:
+            while True:
+                fresh = None if time.monotonic() >= due_s else self.processor.take_queued()
+                if fresh is None:
+                    due_s = time.monotonic() + JOBS_INTERVAL_S
+                if pushes(self.configuration.tools.messenger.settings):
+                    if client is None:
+                        client = await asyncio.to_thread(httpx.AsyncClient, timeout=TIMEOUT_S)
+                    await self.run("outbound", partial(self.push, client, fresh), JOBS_INTERVAL_S)
+                await self.queued_or_due(due_s)
+                if not self.processor.queued:
+                    due_s = time.monotonic()
+        finally:
+            if client is not None:
+                await client.aclose()
+
+    async def queued_or_due(self, due_s: float) -> None:
+        """Wait until something is queued, all jobs are to run, or it is time for the whole queue."""
+        tasks = [
+            asyncio.ensure_future(self.processor.has_queued.wait()),
+            asyncio.ensure_future(self.controls.until_rung(max(due_s - time.monotonic(), 0))),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def push(self, client: httpx.AsyncClient, only: list[str] | None) -> None:
+        vault = self.couch.db(self.config.db_name("vault"))
+        summary = await push_queued(
+            self.couch.db(self.config.database),
+            self.couch.db(self.config.db_name("sentinel")),
+            self.configuration.tools.messenger.settings,
+            client,
+            lambda key: find_credential(vault, key),
+            self.now,
+            self.lease.check,
+            only,
+        )
+        if summary:
+            await self.state.note(outbound={**self.state.values.get("outbound", {}), **summary})
