@@ -67,6 +67,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 _CACHE_KIB_WRITER = 8192
 _CACHE_KIB_READER = 2048
+_LOG_BYTES_KEPT = 64 * 1024 * 1024
 
 
 def create(path: Path, revs_limit: int = 1000) -> None:
@@ -115,6 +116,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     conn.execute("PRAGMA synchronous = FULL")
     conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB_WRITER}")
     conn.execute("PRAGMA wal_autocheckpoint = 4000")
+    conn.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_KEPT}")  # a long attachment leaves a long log behind
     conn.execute("PRAGMA secure_delete = OFF")
     conn.execute("PRAGMA temp_store = MEMORY")
     migrate(conn)
