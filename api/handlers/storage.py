@@ -35,6 +35,9 @@ FREE_POSTS = frozenset(
         "_revs_diff",
     }
 )
+# Our own notes among the checkpoints of clients: whoever could change them could mislead the server.
+OUR_NOTES = ("access-identity", "creating-user-", "sms-offers")
+DOT_SEGMENTS = frozenset({".", ".."})
 FREE_DDOC_POSTS = frozenset({"_view", "_list", "_show"})
 
 
@@ -47,6 +50,8 @@ async def serve_storage(request: web.Request) -> web.StreamResponse:
     user = current_user(request)
     database = request.config_dict[CONFIG].database
     name, *rest = (unquote(part) for part in request.rel_url.raw_path.split("/")[1:])
+    if any(DOT_SEGMENTS.intersection(part.split("/")) for part in (name, *rest)):
+        raise DocForbidden  # a server behind us could take them for directories
     if name == database:
         return await serve_main_database(request, user, rest)
     if name.startswith(f"{database}-user-") and name.endswith("-meta") and (rest or not user.offline):
@@ -60,6 +65,8 @@ async def serve_storage(request: web.Request) -> web.StreamResponse:
 
 async def serve_main_database(request: web.Request, user: User, rest: list[str]) -> web.StreamResponse:
     """`rest` is the path below the database, decoded: empty for `/<db>`, one empty text for `/<db>/`."""
+    if not user.is_admin and "/".join(rest).startswith(tuple(f"_local/{note}" for note in OUR_NOTES)):
+        raise DocForbidden
     if request.method in ("GET", "HEAD") and (not rest or (len(rest) == 3 and rest[2] == "_rewrite")):
         raise web.HTTPFound(request.rel_url.with_path(request.rel_url.raw_path + "/", encoded=True, keep_query=True))
     if user.offline:
