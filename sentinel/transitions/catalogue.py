@@ -18,6 +18,7 @@ from sentinel.transitions.accept_case_reports import AcceptCaseReports
 from sentinel.transitions.accept_patient_reports import AcceptPatientReports
 from sentinel.transitions.change import Transition
 from sentinel.transitions.conditional_alerts import ConditionalAlerts
+from sentinel.transitions.create_user_for_contacts import CreateUserForContacts
 from sentinel.transitions.death_reporting import DeathReporting
 from sentinel.transitions.default_responses import DefaultResponses
 from sentinel.transitions.generate_shortcode_on_contacts import GenerateShortcodeOnContacts
@@ -56,7 +57,7 @@ ORDER = (
     "create_user_for_contacts",
 )
 
-BUILT: Mapping[str, Any] = {
+BY_NAME: Mapping[str, Any] = {
     "update_clinics": UpdateClinics,
     "self_report": SelfReport,
     "registration": RegistrationTransition,
@@ -74,6 +75,7 @@ BUILT: Mapping[str, Any] = {
     "resolve_pending": ResolvePending,
     "muting": Muting,
     "mark_for_outbound": MarkForOutbound,
+    "create_user_for_contacts": CreateUserForContacts,
 }
 
 # TRN-11: these run in the worker alone. mark_for_outbound too: a document is queued when it is stored.
@@ -130,11 +132,9 @@ def load(settings: Settings, tools: Tools) -> Transitions:
             log.warning("transitions.%s does nothing any more and can be removed from the settings", name)
         elif name not in ORDER:
             errors.append(f'Unknown transition "{name}"')
-        elif name not in BUILT:
-            errors.append(f"transition {name} is not built in this version")
         else:
             try:
-                transition = BUILT[name].from_settings(settings, tools)
+                transition = BY_NAME[name].from_settings(settings, tools)
                 loaded[transition.name] = transition
             except InvalidInput as error:
                 errors.append(f"{name}: {error.message}")
