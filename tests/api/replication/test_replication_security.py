@@ -1,0 +1,168 @@
+"""Attempts of a phone's user to read or write what is another's, all refused (docs/security.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from yarl import URL
+
+from core.couch.client import Database
+
+PHOTO = {"photo": {"content_type": "image/png", "data": "c2VjcmV0LXBob3Rv"}}
+
+
+@pytest.fixture
+async def secret(district: Any) -> str:
+    """The revision of the foreign report R7, with a photo and a conflict, below C2 of another health worker."""
+    base = {"_id": "R7", "type": "data_record", "form": "visit", "fields": {"patient_id": "C2", "note": "top-secret"}}
+    rev = await district.db.put({**base, "contact": {"_id": "S1", "parent": {"_id": "D1"}}, "_attachments": PHOTO})
+    conflict = {**base, "_rev": "1-" + "a" * 32, "fields": {"patient_id": "C2", "note": "top-secret too"}}
+    await district.db.bulk_docs([conflict], new_edits=False)
+    return str(rev)
+
+
+READS = [
+    ("GET", "R7", None),
+    ("HEAD", "R7", None),
+    ("GET", "R7?rev={rev}", None),
+    ("GET", "R7?rev={rev}&rev={rev}", None),
+    ("GET", "R7?open_revs=all", None),
+    ("GET", 'R7?open_revs=["{rev}"]', None),
+    ("GET", "R7?open_revs=all&latest=true&attachments=true", None),
+    ("GET", "R7?conflicts=true&revs=true&attachments=true", None),
+    ("GET", "%527", None),
+    ("GET", "R7%2F", None),
+    ("GET", "R7%00", None),
+    ("GET", "R7%3Frev={rev}", None),
+    ("GET", "R7/photo", None),
+    ("GET", "R7/photo?rev={rev}", None),
+    ("GET", "R7%2Fphoto", None),
+    ("GET", "R7//photo?rev={rev}", None),
+    ("GET", "P1%2F..%2FR7%2Fphoto", None),
+    ("GET", "P1/../R7/photo", None),
+    ("GET", "P1/photo/../../R7/photo", None),
+    ("GET", "_local/../R7", None),
+    ("GET", "_local%2F..%2FR7", None),
+    ("GET", "_design/medic-client/../../R7", None),
+    ("GET", "_design%2Fmedic-client%2F..%2F..%2FR7", None),
+    ("GET", "_design/medic-client/photo", None),
+    ("GET", '_all_docs?key="R7"&include_docs=true', None),
+    ("GET", '_all_docs?keys=["R7"]&include_docs=true', None),
+    ("GET", '_all_docs?startkey="R7"&endkey="R7"&include_docs=true&attachments=true', None),
+    ("POST", "_all_docs?include_docs=true", {"keys": ["R7"]}),
+    ("POST", "_all_docs?include_docs=true", {"keys": [["R7"], {"R7": 1}, "R7"]}),
+    ("POST", "_bulk_get", {"docs": [{"id": "R7"}]}),
+    ("POST", "_bulk_get?attachments=true&latest=true", {"docs": [{"id": "R7", "rev": "{rev}"}]}),
+    ("POST", "_bulk_get?revs=true", {"docs": [{"id": "P1"}, {"id": "R7", "open_revs": "all"}]}),
+    ("POST", "_changes?filter=_doc_ids&include_docs=true", {"doc_ids": ["R7"]}),
+    ("POST", "_changes?filter=_selector&include_docs=true", {"selector": {"_id": "R7"}}),
+    ("GET", '_changes?filter=_doc_ids&doc_ids=["R7"]&include_docs=true&attachments=true', None),
+    ("GET", "_changes?filter=_view&view=medic/reports_by_date&include_docs=true", None),
+    ("GET", "_changes?style=all_docs&conflicts=true&include_docs=true", None),
+    ("GET", "_changes?since=now&since=0&include_docs=true", None),
+    ("GET", "_changes?descending=true&include_docs=true", None),
+    ("POST", "_find", {"selector": {"_id": "R7"}}),
+    ("POST", "_explain", {"selector": {"_id": "R7"}}),
+    ("GET", "_design/medic/_view/reports_by_date?include_docs=true", None),
+    ("COPY", "R7", None),
+]
+
+
+async def ask(district: Any, method: str, path: str, body: Any, rev: str) -> tuple[int, str]:
+    data = None if body is None else orjson.dumps(body).replace(b"{rev}", rev.encode())
+    address = path.replace("{rev}", rev).replace('"', "%22").replace("[", "%5B").replace("]", "%5D")
+    headers = {**district.asha, "Accept": "application/json", "Content-Type": "application/json", "Destination": "R8"}
+    url = URL(str(district.client.make_url("/")) + f"medic/{address}", encoded=True)
+    async with district.client.session.request(method, url, data=data, headers=headers) as answer:
+        return answer.status, (await answer.read()).decode("utf-8", "replace")
+
+
+async def test_a_foreign_document_is_told_in_no_way(district: Any, secret: str) -> None:
+    told = []
+    for method, path, body in READS:
+        status, text = await ask(district, method, path, body, secret)
+        if "secret" in text or "c2VjcmV0" in text or status >= 500:
+            told.append((method, path, status, text[:200]))
+
+    assert not told
+    assert await district.db.find("R8") is None
+
+
+WRITES: list[tuple[str, str, Any]] = [
+    ("PUT", "R7?rev={rev}", {"type": "data_record", "n": 1}),
+    ("PUT", "R7", {"_rev": "{rev}", "type": "task", "user": "org.couchdb.user:asha"}),
+    ("PUT", "R7?new_edits=false", {"_rev": "9-" + "b" * 32, "type": "data_record", "n": 1}),
+    ("DELETE", "R7?rev={rev}", None),
+    ("DELETE", "%527?rev={rev}", None),
+    ("PUT", "R7/photo?rev={rev}", {"n": 1}),
+    ("DELETE", "R7/photo?rev={rev}", None),
+    ("PUT", "P1/../R7?rev={rev}", {"n": 1}),
+    ("POST", "", {"_id": "R7", "_rev": "{rev}", "n": 1}),
+    ("POST", "", {"_id": "_local/access-identity", "identity": "x"}),
+    ("POST", "_bulk_docs", {"docs": [{"_id": "R7", "_rev": "{rev}", "_deleted": True}]}),
+    ("POST", "_bulk_docs", {"docs": [{"_id": "R7", "_rev": "9-" + "b" * 32, "n": 1}], "new_edits": False}),
+    ("POST", "_bulk_docs", {"docs": [{"_id": "_local/access-identity", "identity": "x"}]}),
+    ("POST", "_bulk_docs", {"docs": [{"_id": "_local/sms-offers", "offers": {}}], "new_edits": False}),
+    ("POST", "_bulk_docs", {"docs": [{"_id": "_design/medic", "views": {}}]}),
+    ("POST", "_bulk_docs", {"docs": [{"_id": "settings", "_rev": "1-a", "settings": {}}], "new_edits": False}),
+    ("PUT", "_design/medic", {"views": {}}),
+    ("PUT", "_design%2Fmedic", {"views": {}}),
+    ("PUT", "_local/access-identity", {"identity": "x"}),
+    ("PUT", "_local%2Faccess-identity", {"identity": "x"}),
+    ("PUT", "_security", {"members": {"names": [], "roles": []}}),
+    ("POST", "_purge", {"R7": ["{rev}"]}),
+    ("DELETE", "", None),
+    ("COPY", "P1", None),
+    ("MOVE", "R7", None),
+]
+
+
+async def state_of(db: Database) -> Any:
+    """What none of the writes may change."""
+    kept = await db.get_many(["R7", "settings", "_design/medic", "P1"])
+    leaves = await db.request("GET", "/R7", params={"conflicts": True})
+    notes = [await db.get_local(name) for name in ("access-identity", "sms-offers")]
+    return kept, leaves, notes, await db.request("GET", "/_security")
+
+
+async def test_what_is_anothers_or_the_servers_cannot_be_written(district: Any, secret: str) -> None:
+    before = await state_of(district.db)
+    for method, path, body in WRITES:
+        status, text = await ask(district, method, path, body, secret)
+
+        assert status < 500, (method, path, text)
+        assert await state_of(district.db) == before, (method, path, status, text)
+    assert await district.db.find("R8") is None
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        "0-000000000000.0",
+        "999999-{epoch}.0",
+        "1-{epoch}-0-999999.0",
+        "1-{epoch}-999-0.0",
+        "999999999999999-{epoch}-0-0.999999",
+        "-1-{epoch}.0",
+        "0-{epoch}.; DROP TABLE docs",
+        "0' OR '1'='1",
+        "null",
+        '["0"]',
+        "١-{epoch}.0",
+        "0-{epoch}.0\u0000",
+        "x" * 9000,
+    ],
+)
+async def test_a_tampered_sequence_opens_nothing(district: Any, secret: str, since: str) -> None:
+    answer = await district.json("GET", "_changes?limit=1")
+    epoch = answer["last_seq"].partition("-")[2][:12]
+    response = await district.call(
+        "GET", "_changes", params={"since": since.format(epoch=epoch), "include_docs": "true"}
+    )
+    text = await response.text()
+
+    assert response.status in (200, 400, 414), text[:200]
+    assert "secret" not in text
+    assert "R7" not in text
