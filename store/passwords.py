@@ -66,7 +66,7 @@ def admin_text(hashed: dict[str, Any]) -> str:
 def admin_value(text: str) -> dict[str, Any] | None:
     """The members of a user document that such a text stands for; None when it is none."""
     match = _ADMIN.match(text)
-    if match is None:
+    if match is None or not 0 < int(match[4]) <= _MOST_ITERATIONS:
         return None
     return {
         "password_scheme": "pbkdf2",

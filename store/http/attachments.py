@@ -14,7 +14,7 @@ from store import reads
 from store.content import Piece, Stored, at_hand
 from store.database import Database
 from store.documents import Edit, Incoming, check_attachment_name, check_id
-from store.errors import Conflict, NotFound
+from store.errors import BadRequest, Conflict, NotFound
 from store.http.call import STANDARD_HEADERS, Call, answer
 from store.http.documents import given_rev, not_modified, write_one
 from store.http.uploads import read_attachment
@@ -84,6 +84,8 @@ async def put_attachment(call: Call, database: Database, doc_id: str, name: str)
     check_id(doc_id)
     check_attachment_name(name)
     incoming = Incoming(content_type=call.request.headers.get("Content-Type", "application/octet-stream"))
+    if not incoming.content_type.isprintable():  # as it is not when its bytes are no UTF-8
+        raise BadRequest("Content-Type is not text")
     try:
         await read_attachment(call, incoming)
         return await _change(call, database, doc_id, name, incoming)

@@ -108,14 +108,18 @@ def parse_hold(heartbeat: str | None, timeout: str | None) -> tuple[float | None
     if heartbeat is not None and heartbeat != "false":
         if heartbeat == "true":
             return _DEFAULT_HOLD_MS / 1000, None
-        if not heartbeat.isdigit() or not 0 < int(heartbeat) < 10**9:
+        if not _is_number(heartbeat) or not int(heartbeat):
             raise BadRequest("`heartbeat` must be true or a number of milliseconds above zero")
         return int(heartbeat) / 1000, None
     if timeout is None:
         return None, _DEFAULT_HOLD_MS / 1000
-    if not timeout.isdigit() or len(timeout) > 12:
+    if not _is_number(timeout):
         raise BadRequest("`timeout` must be a number of milliseconds")
     return None, min(int(timeout), _DEFAULT_HOLD_MS) / 1000
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 async def _filter(

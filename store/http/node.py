@@ -14,7 +14,7 @@ from store.documents import load_json
 from store.errors import BadRequest, MethodNotAllowed, NotFound, NotImplementedByStore
 from store.http.call import Call, answer
 from store.http.replicate import REPLICATIONS
-from store.passwords import admin_text, admin_value, hash_password
+from store.passwords import admin_text, hash_password
 from store.permissions import require_server_admin
 
 
@@ -97,9 +97,9 @@ async def _set(call: Call, section: str, key: str) -> str:
     value = load_json(await call.body(1 << 20))
     if not isinstance(value, str):
         raise BadRequest("a JSON string expected")
-    if section == "admins" and admin_value(value) is None:
-        if not value:
-            raise BadRequest("an administrator needs a password")
+    if section == "admins" and not value.startswith(("-pbkdf2", "-hashed")):
+        if not value or ":" in key:
+            raise BadRequest("an administrator needs a password, and a name without a colon")
         iterations = call.store.accounts.iterations
         loop = asyncio.get_running_loop()
         hashed = await loop.run_in_executor(call.store.password_executor, hash_password, value, iterations)

@@ -82,7 +82,9 @@ async def test_continuous_and_eventsource_end_with_their_timeout(store: Client) 
     assert sent.raw.count(b"\nid: ") == 2
 
 
-@pytest.mark.parametrize("params", [{"feed": "foo"}, {"since": "x"}, {"limit": "-1"}, {"timeout": "x"}])
+@pytest.mark.parametrize(
+    "params", [{"feed": "foo"}, {"since": "x"}, {"limit": "-1"}, {"timeout": "x"}, {"timeout": "²"}, {"heartbeat": "²"}]
+)
 async def test_wrong_parameter_is_400(store: Client, params: dict[str, str]) -> None:
     assert (await store.get("/_db_updates", **params)).status == 400
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import orjson
 import pytest
+from yarl import URL
 
-from tests.store.store_client import Client
+from tests.store.store_client import ADMIN, Client, basic
 
 DDOC: dict[str, Any] = {
     "views": {"v": {"map": "function (doc) { emit(doc._id, doc.n || 0); }", "reduce": "_count"}},
@@ -93,6 +96,20 @@ async def test_function_sees_the_request_but_no_credentials(store: Client, ddoc:
     assert (seen["id"], seen["method"], seen["query"], seen["form"]) == ("k", "POST", {"a": "b"}, {"x": "1", "y": "2"})
     assert (seen["body"], seen["userCtx"]["name"]) == ("x=1&y=2", "admin")
     assert "Authorization" not in seen["headers"]
+
+
+async def test_function_sees_bytes_that_are_no_text_as_question_marks(store: Client, ddoc: str) -> None:
+    head = f"POST {ddoc}/_update/echo?q=%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n"
+    login = f"Authorization: {basic(*ADMIN)['Authorization']}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(store.url).port)
+    writer.write(head.encode() + login.encode() + b"X-Odd: a\xff\r\nCookie: c=a\xff\r\n\r\n\xff")
+    status, _, rest = (await reader.read()).partition(b"\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+    seen = orjson.loads(rest.partition(b"\r\n\r\n")[2])
+    assert status == b"HTTP/1.1 200 OK"
+    assert (seen["body"], seen["headers"]["X-Odd"], seen["query"]) == ("\ufffd", "a?", {"q": "\ufffd"})
 
 
 @pytest.mark.parametrize(

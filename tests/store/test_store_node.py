@@ -49,6 +49,9 @@ async def test_config_change_is_kept_in_the_data_folder(store: Client, tmp_path:
         ("chttpd/port", "1", 403, "forbidden"),
         ("admins/admin", "other", 403, "forbidden"),
         ("admins/other", "", 400, "bad_request"),
+        ("admins/a%3Ab", "password", 400, "bad_request"),
+        ("admins/other", "-pbkdf2-zz,salt,10", 400, "bad_request"),
+        ("admins/other", "-pbkdf2-ab,salt,99999999", 400, "bad_request"),
     ],
 )
 async def test_wrong_config_value_is_refused(store: Client, path: str, value: object, status: int, slug: str) -> None:
