@@ -150,10 +150,17 @@ def parse_edit(doc: Any, *, doc_id: str | None = None, new_edits: bool = True) -
                 raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
             edit.path = [edit.rev]
         edit.rev = None
-    edit.body = orjson.dumps(doc)
+    edit.body = _dumped(doc, edit.id)
     if len(edit.body) > MAX_DOCUMENT_BYTES:
         raise StoreError(edit.id, slug="document_too_large", status=413)
     return edit
+
+
+def _dumped(doc: dict[str, Any], doc_id: str) -> bytes:
+    try:
+        return orjson.dumps(doc)
+    except orjson.JSONEncodeError as error:  # it reads deeper nesting than it writes
+        raise BadRequest(f"Document {doc_id} is nested more than 254 levels deep") from error
 
 
 def parse_local_rev(rev: object) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
+import orjson
 from aiohttp import web
 
 from store import cors
@@ -196,9 +197,14 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         response = _cut_short(call, error) or _failure(error)
     except web.HTTPException as error:
         response = _failure(StoreError(error.reason, slug="bad_request", status=error.status))
-    except Exception:
-        log.exception("unhandled error in %s %s", request.method, request.path)
-        failure = StoreError("The server failed; its log says why.")
+    except Exception as error:
+        if isinstance(error, RecursionError) or (
+            isinstance(error, orjson.JSONEncodeError) and str(error).startswith("Recursion limit")
+        ):
+            failure: StoreError = BadRequest("JSON nested more than 250 levels deep is not taken here")
+        else:
+            log.exception("unhandled error in %s %s", request.method, request.path)
+            failure = StoreError("The server failed; its log says why.")
         response = _cut_short(call, failure) or _failure(failure)
     if renew is not None and not response.prepared and "Set-Cookie" not in response.headers:
         root.set_cookie(call, response, await store.accounts.new_cookie(renew))
