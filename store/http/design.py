@@ -30,7 +30,7 @@ async def update(call: Call, database: Database, ddoc_id: str) -> web.Response:
     if not call.rest:
         raise StoreError("Invalid path.", slug="update_error", status=404)
     if call.method not in ("PUT", "POST"):
-        raise MethodNotAllowed(f"Update functions do not allow {call.method}")
+        raise MethodNotAllowed("Only POST,PUT allowed")
     ddoc, source = _function(call, database, ddoc_id, "updates")
     doc_id = "/".join(call.rest[1:]) or None
     request = javascript_request(call, database, doc_id=doc_id, body=await call.body())

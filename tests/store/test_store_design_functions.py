@@ -138,7 +138,9 @@ async def test_update_is_refused_by_validation_as_any_write(store: Client, db: s
 
 
 async def test_update_is_not_read(store: Client, ddoc: str) -> None:
-    assert (await store.get(f"{ddoc}/_update/count/a")).status == 405
+    refused = await store.get(f"{ddoc}/_update/count/a")
+
+    assert (refused.status, refused.headers["Allow"]) == (405, "POST,PUT")
     assert (await store.post(f"{ddoc}/_update")).body == {"error": "update_error", "reason": "Invalid path."}
 
 

@@ -70,3 +70,20 @@ async def test_database_that_finds_no_room_is_not_there(process: tuple[Process, 
     let_files_grow_to(running, resource.RLIM_INFINITY)
     assert (await store.put("/db")).status == 201
     assert (await store.put("/db/a", {})).status == 201
+
+
+async def test_index_that_finds_no_room_is_built_when_there_is(process: tuple[Process, Client]) -> None:
+    running, store = process
+    await store.put("/db")
+    view = {"map": "function (doc) { for (var n = 0; n < 50; n++) { emit([doc._id, n], doc.text); } }"}
+    await store.put("/db/_design/d", {"views": {"v": view}})
+    await store.post("/db/_bulk_docs", {"docs": [{"_id": str(n), "text": "x" * 500} for n in range(200)]})
+    path = "/db/_design/d/_view/v"
+    let_files_grow_to(running, 1 * MIB)
+
+    refused = await store.get(path)
+
+    assert refused.status >= 500
+    assert (await store.get("/db/1")).status == 200
+    let_files_grow_to(running, resource.RLIM_INFINITY)
+    assert len((await store.get(path)).body["rows"]) == 10_000
