@@ -16,7 +16,7 @@ import orjson
 from store import purging, reads, schema
 from store.documents import Edit, splice, stubs
 from store.edits import Outcome, apply_edits
-from store.errors import NotFound
+from store.errors import NotFound, StoreError
 from store.seqs import seq_mark
 from store.writer import Committed, Transaction, Writer
 
@@ -104,7 +104,11 @@ class Database:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a longer read in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, work)
+        except sqlite3.Error:
+            self._check_exists()
+            raise
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self.reader() as conn:
@@ -141,7 +145,11 @@ class Database:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in the writing thread; returns when it is on disk."""
         self._check_exists()
-        return await self._writer.submit(work)
+        try:
+            return await self._writer.submit(work)
+        except StoreError:
+            self._check_exists()
+            raise
 
     async def update(self, edits: Sequence[Edit]) -> list[Outcome]:
         """Write edits in one transaction; one outcome per edit, in order, durable on return."""

@@ -111,13 +111,15 @@ class Databases:
                 raise NotFound("Database does not exist.")
             self._names.discard(name)
             self.told(name, "deleted")
-            path = self._path(name)
-            gone = path.with_suffix(f".{os.urandom(4).hex()}.deleted")
-            await self._run(lambda: os.replace(path, gone))
             database = self._open.pop(name, None)
             if database is not None:
                 database.deleted = True
                 database.wake()
+            path = self._path(name)
+            gone = path.with_suffix(f".{os.urandom(4).hex()}.deleted")
+            await self._run(lambda: os.replace(path, gone))
+            if database is not None:
+                await self._close_views(database)  # no index build may end in the folder of the next of this name
                 if database.users == 0:
                     await self._close(database)
             await self._run(lambda: self._remove(name, path, gone))
@@ -186,10 +188,13 @@ class Databases:
                         await self._close(idle)
         return database
 
-    async def _close(self, database: Database) -> None:
+    async def _close_views(self, database: Database) -> None:
         views = self._views.pop(database, None)
         if views is not None:
             await views.close()
+
+    async def _close(self, database: Database) -> None:
+        await self._close_views(database)
         await self._run(database.close)
 
     def _remove(self, name: str, path: Path, gone: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from store.server import StoreConfig, create_app
-from tests.store.store_client import ADMIN, Client
+from tests.store.store_client import ADMIN, Client, basic
 
 
 async def test_database_is_made_described_and_removed(store: Client) -> None:
@@ -109,6 +111,40 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
 
     assert found.status == 200
     assert [seq.split("-")[0] for seq in seqs] == ["1", "2"]
+
+
+async def test_database_made_anew_does_not_meet_requests_to_the_deleted_one(store: Client, db: str) -> None:
+    begun, more = asyncio.Event(), asyncio.Event()
+
+    async def slow_body() -> AsyncIterator[bytes]:
+        yield b"{"
+        begun.set()
+        await more.wait()
+        yield b"}"
+
+    url = f"{store.url}{db}/slow"
+    slow = asyncio.create_task(store.session.put(url, data=slow_body(), headers=basic(*ADMIN), expect100=True))
+    await begun.wait()
+    await store.delete(db)
+    await store.put(db)
+    await store.put(f"{db}/a", {})
+
+    more.set()
+
+    assert (await slow).status == 404
+    assert [row["id"] for row in (await store.get(f"{db}/_all_docs")).body["rows"]] == ["a"]
+
+
+async def test_writes_beside_a_deletion_are_stored_or_not_found(store: Client) -> None:
+    for _ in range(10):
+        await store.put("/short")
+        answers = await asyncio.gather(
+            *(store.put(f"/short/d{n}", {}) for n in range(8)),
+            *(store.get("/short/_all_docs", include_docs=True) for _ in range(8)),
+            store.delete("/short"),
+        )
+
+        assert {answer.status for answer in answers} <= {200, 201, 404}
 
 
 # -- validate_doc_update
