@@ -56,6 +56,7 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
         "Content-Type": stored["content_type"],
         "Content-MD5": etag,
         "Accept-Ranges": "bytes",
+        "Content-Security-Policy": "sandbox",  # a page somebody attached must not act as its reader
     }
     if call.method == "HEAD":
         return web.Response(headers={**STANDARD_HEADERS, **headers, "Content-Length": str(length)})

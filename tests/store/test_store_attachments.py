@@ -42,6 +42,7 @@ async def test_attachment_has_an_address_of_its_own(store: Client, db: str) -> N
 
     assert (made.status, found.status, found.raw) == (201, 200, TEXT)
     assert found.headers["Content-Type"] == "text/plain"
+    assert found.headers["Content-Security-Policy"] == "sandbox"
     assert found.headers["ETag"] == f'"{DIGEST[4:]}"'
     head = await store.ask("HEAD", path)
     assert (head.raw, head.headers["Content-Length"]) == (b"", str(len(TEXT)))
