@@ -42,6 +42,8 @@ async def check_design_doc(ddoc: Mapping[str, Any], engine: JavaScript) -> None:
     options = ddoc.get("options", {})
     for name in ("include_design", "local_seq", "partitioned"):
         _check_type(options, name, f"options.{name}", (_BOOLEAN,))
+    if options.get("partitioned"):
+        raise InvalidDesignDoc("partitioned option cannot be true in a non-partitioned database.")
     language = ddoc.get("language", "javascript")
     views = {name: view for name, view in ddoc.get("views", {}).items() if name != "lib"}
     for name, view in views.items():

@@ -9,7 +9,7 @@ from aiohttp import web
 from store.compaction import compact
 from store.database import Database
 from store.documents import load_json
-from store.errors import BadRequest, Forbidden
+from store.errors import BadRequest, Forbidden, NotImplementedByStore
 from store.http.call import Call, answer
 from store.http.node import node_name
 from store.permissions import check_security, require_db_admin, require_server_admin
@@ -20,6 +20,8 @@ async def create_database(call: Call, name: str) -> web.Response:
     """PUT /{db}: an empty database. Server admins only; 412 when it exists."""
     require_server_admin(call.user)
     check_name(name)
+    if call.flag("partitioned"):
+        raise NotImplementedByStore("This store has no partitioned databases; `partitioned` must be false.")
     await call.store.databases.create(name)
     return answer({"ok": True}, 201, {"Location": call.url(call.request.rel_url.raw_path.strip("/"))})
 

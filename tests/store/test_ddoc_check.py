@@ -59,6 +59,7 @@ async def test_functions_that_do_not_compile_are_named(engine: JavaScript, view:
         ({"language": "query", "views": {"v": {"map": "m"}}}, "`views.v.map` field must have object type"),
         ({"views": {"v": {"map": MAP, "reduce": True}}}, "`views.v.reduce` field must have string type"),
         ({"filters": {"f": 1}}, "`filters.f` field must have object or string type"),
+        ({"options": {"partitioned": True}}, "partitioned option cannot be true in a non-partitioned database."),
         ({"rewrites": {}}, "`rewrites` field must have string or array type"),
         ({"options": {"local_seq": 1}}, "`options.local_seq` field must have boolean type"),
         ({"views": {"v": {"map": MAP, "reduce": "_median"}}}, "`_median` is not a supported reduce function."),

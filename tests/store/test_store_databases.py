@@ -35,6 +35,13 @@ async def test_wrong_database_name_is_refused(store: Client, name: str) -> None:
     assert (await store.put(f"/{name}")).status == 400
 
 
+async def test_partitioned_database_is_not_implemented(store: Client) -> None:
+    answer = await store.put("/parts", partitioned=True)
+
+    assert (answer.status, answer.body["error"]) == (501, "not_implemented")
+    assert (await store.get("/parts")).status == 404
+
+
 async def test_deleted_database_comes_back_empty(store: Client, db: str) -> None:
     await store.put(f"{db}/a", {})
     await store.delete(db)
