@@ -6,7 +6,9 @@ from aiohttp import web
 
 from api import replication
 from api.handlers import (
+    app_files,
     bulk_delete,
+    contacts,
     contacts_by_phone,
     hydrate,
     login,
@@ -18,10 +20,12 @@ from api.handlers import (
     places,
     public,
     records,
+    reports,
     session,
     settings,
     sms,
     storage,
+    targets,
     token_login,
     users,
     users_info,
@@ -37,6 +41,7 @@ def public_routes(database: str) -> list[web.RouteDef]:
         *public.ROUTES,
         *monitoring.ROUTES,
         *session.ROUTES,
+        *app_files.public_routes(database),
         *login.public_routes(database),
         *token_login.public_routes(database),
         *password_reset.public_routes(database),
@@ -54,6 +59,9 @@ def routes(database: str) -> list[web.RouteDef]:
         *hydrate.ROUTES,
         *contacts_by_phone.ROUTES,
         *bulk_delete.ROUTES,
+        *contacts.ROUTES,
+        *reports.ROUTES,
+        *targets.ROUTES,
         *records.ROUTES,
         *sms.ROUTES,
         *login.routes(database),
@@ -61,6 +69,7 @@ def routes(database: str) -> list[web.RouteDef]:
         *replication.ROUTES,
         *not_built.ROUTES,
         *public.ROUTES_FOR_ANYONE_LOGGED_IN,
+        *app_files.ROUTES,
         *meta.ROUTES,
         *storage.ROUTES,
     ]

@@ -9,13 +9,13 @@ from aiohttp import web
 
 from api.access.rules import Scope
 from api.auth import current_user, require
-from api.errors import error_middleware, render
+from api.json_errors import answer_errors
 from api.keys import ACCESS, DB, REQUEST_SETTINGS
 from api.params import json_param
 from api.replication.lists import LIMIT, count_docs, lag_headers
 from api.replication.scope import account_scope, user_scope
 from api.responses import json_response
-from core.errors import DomainError, InvalidInput, Unauthorized
+from core.errors import InvalidInput
 from core.settings import Settings
 
 
@@ -87,14 +87,5 @@ def asked_roles(request: web.Request, settings: Settings) -> tuple[str, ...]:
         raise InvalidInput("Provided role is not offline")
     return tuple(roles)
 
-
-def render_as_json(request: web.Request, error: DomainError) -> web.Response:
-    """The API's own rendering, as JSON whatever the client prefers (ERR-14); a 401 keeps its forms."""
-    if error.status >= 500 or isinstance(error, Unauthorized):
-        return render(request, error)
-    return json_response({"code": error.status, "error": error.message}, status=error.status)
-
-
-answer_errors = error_middleware(render_as_json)
 
 ROUTES = [web.get("/api/v1/users-info", get_users_info)]

@@ -1,0 +1,44 @@
+"""Pages of documents and ids in the query and in the answer (EP-CON-10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from api.responses import json_response
+from core.errors import InvalidInput
+from core.paging import DOCS_A_PAGE, IDS_A_PAGE, MOST_DOCS, MOST_IDS, PageRequest
+
+
+def asked_docs(request: web.Request) -> PageRequest:
+    return PageRequest.read(
+        request.query.get("limit"), request.query.get("cursor"), default=DOCS_A_PAGE, most=MOST_DOCS
+    )
+
+
+def asked_ids(request: web.Request) -> PageRequest:
+    return PageRequest.read(request.query.get("limit"), request.query.get("cursor"), default=IDS_A_PAGE, most=MOST_IDS)
+
+
+def page_response(data: Sequence[Any], cursor: str | None) -> web.Response:
+    return json_response({"data": data, "cursor": cursor})
+
+
+def listed(request: web.Request, name: str) -> list[str] | None:
+    """The texts of a query parameter separated by commas, each once; None when it is absent."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    return list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+
+
+def ids_in(body: Any) -> list[str]:
+    """The `ids` of a body."""
+    ids = body.get("ids") if isinstance(body, dict) else None
+    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+        raise InvalidInput("`ids` must be an array of document ids.")
+    if len(ids) > MOST_IDS:
+        raise InvalidInput(f"`ids` must be at most {MOST_IDS} document ids, not {len(ids)}.")
+    return list(dict.fromkeys(ids))
