@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from api.access.listing import visible_rows
 from api.access.queries import (
     ROW,
     Ground,
     Row,
-    full_reach,
     ground_of,
     judge,
     rows_of,
@@ -98,23 +98,14 @@ def listed_changes(
     connection: sqlite3.Connection, ground: Ground, place: Place, last: int, limit: int, *, deletions: bool
 ) -> tuple[list[tuple[int, Row]], int]:
     """As scanning, by way of all that the scope may have: its cost does not grow with the number of changes."""
-    full = full_reach(connection, ground)
-    numbers = full.contacts | ground.own_ids | signoff_hits(connection, "key", as_json(full.depths)).keys()
-    after = f"node.change > {place.change:d}"
-    sql = f"SELECT node.change, node.n FROM json_each(?) CROSS JOIN node ON n = value WHERE {after}"
-    candidates = set(connection.execute(sql, (as_json(numbers),)))
-    sql = f"SELECT node.change, node.n FROM json_each(?) CROSS JOIN node ON subject = value AND {after}"
-    candidates.update(connection.execute(sql, (as_json(full.depths),)))
-    ordered = sorted(candidates)
-    sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON n = value ORDER BY node.change"
+    rows = visible_rows(connection, ground, after=place.change, deletions=deletions)
     found: list[tuple[int, Row]] = []
     step = min(WINDOW, max(100, 2 * limit))
-    for start in range(0, len(ordered), step):
-        part = ordered[start : start + step]
-        rows = list(rows_of(connection, sql, [n for _, n in part]).values())
-        found += with_backfill(connection, ground, place, judge(connection, ground, rows), deletions=deletions)
-        if len(found) >= limit and start + step < len(ordered):
-            return found, part[-1][0]
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        found += with_backfill(connection, ground, place, part, deletions=deletions)
+        if len(found) >= limit and start + step < len(rows):
+            return found, part[-1].change
     return found, last
 
 
@@ -173,7 +164,7 @@ def touched_names(connection: sqlite3.Connection, after: int, upto: int) -> set[
     sql = """
     WITH changed (n, subject) AS MATERIALIZED (SELECT n, subject FROM node WHERE change > :after AND change <= :upto),
       key (n) AS MATERIALIZED (
-        SELECT subject FROM changed WHERE subject IS NOT NULL
+        SELECT subject FROM changed WHERE subject > 0
         UNION SELECT signoff.key FROM changed CROSS JOIN signoff ON doc = changed.n
         UNION SELECT contact.n FROM changed CROSS JOIN contact ON contact.n = changed.n
       ),

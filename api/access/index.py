@@ -12,7 +12,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from api.access import feed, queries, schema
 from api.access.feed import Found, Place
-from api.access.queries import Listed, Row
+from api.access.listing import Listing, listing
+from api.access.queries import Row
 from api.access.rules import Context, Facts, Scope
 from api.access.schema import State
 from api.access.watch import Watch
@@ -64,9 +65,9 @@ class AccessIndex:
         """The facts of documents as indexed; of deleted ones those of their last live body."""
         return await self._ask(self._short, queries.stored_facts, ids)
 
-    async def allowed(self, scope: Scope) -> list[Listed]:
-        """Every live document of the scope, sorted by id (REPL-50)."""
-        return await self._ask(self._long, queries.listing, scope)
+    async def allowed(self, scope: Scope) -> Listing:
+        """Every live document of the scope that is not purged for it, sorted by id (REPL-50)."""
+        return await self._ask(self._long, listing, scope)
 
     async def changes(self, scope: Scope, place: Place, limit: int, *, deletions: bool) -> Found:
         """See `feed.changes`. Long only when the place is old."""

@@ -11,11 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from api.access.last_live import last_live_docs
+from api.access.purges import follow_purges
 from api.access.rules import facts_of
 from api.access.writer import Entry, IndexWriter
 from core.config import Config
 from core.couch.changes import Batch, Change, follow
-from core.couch.client import Database, connect
+from core.couch.client import Couch, Database, connect
 from core.errors import DomainError
 
 P = ParamSpec("P")
@@ -48,10 +49,9 @@ async def run_indexer(config: Config, stop: asyncio.Event) -> None:
 async def keep_indexing(config: Config) -> None:
     wait_s = 0.1
     async with connect(config, connections=4) as couch:
-        db = couch.db(config.database)
         while True:
             try:
-                async with Indexer(config, db) as indexer:
+                async with Indexer(config, couch) as indexer:
                     wait_s = 0.1
                     await indexer.follow()
             except BlockingIOError:
@@ -71,10 +71,11 @@ def close_unused(opening: Future[IndexWriter]) -> None:
 class Indexer:
     """One open index file and the feed that fills it. SQLite works on a thread of its own."""
 
-    def __init__(self, config: Config, db: Database) -> None:
+    def __init__(self, config: Config, couch: Couch) -> None:
         self.path = config.access_index
         self.heartbeat_s = config.feed_heartbeat_s
-        self.db = db
+        self.couch = couch
+        self.db = couch.db(config.database)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="access-index")
         self._inode = 0
         self._reported_at_s = 0.0
@@ -99,15 +100,17 @@ class Indexer:
 
     async def follow(self) -> None:
         """Apply the feed, batch after batch. Returns when the file is not the one at the path any more."""
-        feed, removed = asyncio.create_task(self._apply_feed()), asyncio.create_task(self._removed())
+        purges = follow_purges(self.couch, self.db.name, self.writer, self._run)
+        tasks = [asyncio.create_task(work) for work in (self._apply_feed(), purges, self._removed())]
         try:
-            await asyncio.wait({feed, removed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (feed, removed):
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(feed, removed, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            raise results[0]
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
     async def _apply_feed(self) -> None:
         since = self.writer.state.couch_seq

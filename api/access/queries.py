@@ -20,7 +20,7 @@ class Row(NamedTuple):
     id: str
     rev: str
     flags: int
-    subject: int | None
+    subject: int  # negative: none
     submitter: int | None
     change: int
 
@@ -44,6 +44,7 @@ class Ground:
     everyone: int | None
     contact: int | None
     sensitive: frozenset[int]
+    role_set: int | None  # that has a purge database
 
 
 def ground_of(connection: sqlite3.Connection, scope: Scope) -> Ground:
@@ -60,7 +61,13 @@ def ground_of(connection: sqlite3.Connection, scope: Scope) -> Ground:
         everyone=numbers.get(ALL),
         contact=numbers.get(scope.contact_id) if scope.contact_id else None,
         sensitive=frozenset(sensitive),
+        role_set=role_set_of(connection, scope),
     )
+
+
+def role_set_of(connection: sqlite3.Connection, scope: Scope) -> int | None:
+    found = connection.execute("SELECT n FROM role_set WHERE hash = ?", (scope.role_set,)).fetchone()
+    return None if found is None else int(found[0])
 
 
 def resolve(connection: sqlite3.Connection, scope: Scope, names: Collection[str]) -> Context:
@@ -125,107 +132,6 @@ def reach(
     return depths | ground.own_keys, frozenset(primary)
 
 
-SCOPE = """
-SELECT contact.n, contact.shortcode, contact.primary_contact, MIN(path.depth)
-FROM path CROSS JOIN contact ON contact.n = path.contact
-WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
-GROUP BY contact.n
-"""
-
-
-@dataclass(frozen=True)
-class Reach:
-    """All subjects of a scope: their least depth by number, and the contacts among them."""
-
-    depths: dict[int, int]
-    contacts: frozenset[int]
-
-
-def full_reach(connection: sqlite3.Connection, ground: Ground) -> Reach:
-    """The whole subject set (REPL-31..35). Cost: the contacts in scope."""
-    depths = dict(ground.own_keys)
-    contacts: set[int] = set()
-    primary: dict[int, int] = {}
-    args = {"facilities": ground.facilities, "limit": ground.scope.contact_depth}
-    for n, shortcode, primary_contact, depth in connection.execute(SCOPE, args):
-        contacts.add(n)
-        for subject in (n, shortcode):
-            if subject is not None:
-                depths[subject] = min(depth, depths.get(subject, depth))
-        if primary_contact is not None:
-            primary[primary_contact] = min(depth, primary.get(primary_contact, depth))
-    if ground.scope.primary_contacts and primary:
-        sql = "SELECT n, shortcode FROM json_each(?) CROSS JOIN contact ON n = value"
-        for n, shortcode in connection.execute(sql, (as_json(primary),)).fetchall():
-            contacts.add(n)
-            for subject in (n, shortcode):
-                if subject is not None:
-                    depths[subject] = min(primary[n], depths.get(subject, primary[n]))
-    return Reach(depths, frozenset(contacts))
-
-
-def allowed(connection: sqlite3.Connection, scope: Scope, *, deletions: bool = False) -> list[Row]:
-    """Every document the scope may see, in no order; deleted ones only if asked for (REPL-50, REPL-51).
-
-    Cost: the documents of the scope, whatever the size of the database.
-    """
-    connection.execute("BEGIN")
-    try:
-        ground = ground_of(connection, scope)
-        return list(allowed_rows(connection, ground, full_reach(connection, ground), deletions=deletions).values())
-    finally:
-        connection.execute("COMMIT")
-
-
-def allowed_rows(
-    connection: sqlite3.Connection, ground: Ground, full: Reach, *, deletions: bool, private_only: bool = False
-) -> dict[int, Row]:
-    """As `allowed`, by number. `private_only` leaves out what can be listed by its subject without a look at it."""
-    live = "" if deletions else f"AND flags & {DELETED} = 0"
-    by_number = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON n = value WHERE rev IS NOT NULL {live}"
-    rows = rows_of(connection, by_number, full.contacts | ground.own_ids)
-    private = f"AND flags & {PRIVATE}" if private_only else ""
-    by_subject = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON subject = value WHERE TRUE {live} {private}"
-    candidates = rows_of(connection, by_subject, full.depths)
-    signoff = signoff_hits(connection, "key", as_json(full.depths))
-    candidates.update(rows_of(connection, by_number, [n for n in signoff if n not in candidates]))
-    unlimited = ground.scope.report_depth == UNLIMITED
-    for n, row in candidates.items():
-        if (unlimited and not row.flags & PRIVATE) or admits(row, signoff.get(n, ()), full.depths, ground):
-            rows[n] = row
-    return rows
-
-
-class Listed(NamedTuple):
-    """A live document of a list."""
-
-    id: str
-    rev: str
-    is_task: int
-
-
-def listing(connection: sqlite3.Connection, scope: Scope) -> list[Listed]:
-    """The live documents of `allowed`, sorted by id; most come as SQLite gives them, which is what makes it quick."""
-    connection.execute("BEGIN")
-    try:
-        ground = ground_of(connection, scope)
-        full = full_reach(connection, ground)
-        by_subject = scope.report_depth == UNLIMITED
-        rows = allowed_rows(connection, ground, full, deletions=False, private_only=by_subject)
-        listed: list[tuple[str, str, int]] = []
-        if by_subject:
-            sql = f"""SELECT node.id, node.rev, flags & {KIND_BITS} = {Kind.TASK:d}
-                FROM json_each(?) CROSS JOIN node ON subject = value WHERE flags & {DELETED | PRIVATE} = 0"""
-            listed = connection.execute(sql, (as_json(full.depths),)).fetchall()
-            # A sign-off key may have brought what its subject brings as well.
-            rows = {n: row for n, row in rows.items() if row.flags & PRIVATE or row.subject not in full.depths}
-        listed += ((row.id, row.rev, row.is_task) for row in rows.values())
-        listed.sort()
-        return list(map(Listed._make, listed))
-    finally:
-        connection.execute("COMMIT")
-
-
 def rows_of(connection: sqlite3.Connection, sql: str, numbers: Iterable[int]) -> dict[int, Row]:
     return {row[0]: Row._make(row) for row in connection.execute(sql, (as_json(numbers),))}
 
@@ -243,7 +149,7 @@ def admits(row: Row, signoff: Sequence[int], depths: Mapping[int, int], ground: 
     """REPL-42 and REPL-44..48 for a document that is no contact, in the index's numbers; see `rules.visible`."""
     if ground.everyone is not None and (row.subject == ground.everyone or ground.everyone in signoff):
         return True
-    matching = [depths[key] for key in (row.subject, *signoff) if key is not None and key in depths]
+    matching = [depths[key] for key in (row.subject, *signoff) if key in depths]
     if not matching:
         return False
     if row.flags & PRIVATE and row.subject in ground.sensitive and row.submitter not in depths:
@@ -256,20 +162,30 @@ def admits(row: Row, signoff: Sequence[int], depths: Mapping[int, int], ground: 
 
 
 def judge(connection: sqlite3.Connection, ground: Ground, rows: Sequence[Row]) -> list[Row]:
-    """Those of the rows that the scope may see. Cost: the rows and the depth of the tree."""
+    """Those of the rows that the scope may see and are not purged. Cost: the rows and the depth of the tree."""
     signoff = signoff_hits(connection, "doc", as_json(row.n for row in rows))
-    names = {row.subject for row in rows if row.subject is not None}
+    names = {row.subject for row in rows if row.subject > 0}
     names.update(key for keys in signoff.values() for key in keys)
     names.update(row.submitter for row in rows if row.flags & PRIVATE and row.submitter is not None)
     contacts = {row.n for row in rows if row.flags & KIND_BITS == Kind.CONTACT}
     depths, primary = reach(connection, ground, names | contacts)
     inside = contacts_inside(connection, ground, contacts) | primary
-    return [
+    found = [
         row
         for row in rows
         if row.n in ground.own_ids
         or (row.n in inside if row.n in contacts else admits(row, signoff.get(row.n, ()), depths, ground))
     ]
+    purged = purged_of(connection, ground, found)
+    return [row for row in found if row.n not in purged] if purged else found
+
+
+def purged_of(connection: sqlite3.Connection, ground: Ground, rows: Iterable[Row]) -> set[int]:
+    """Which of them are hidden from the scope's role set (REPL-56, REPL-78)."""
+    if ground.role_set is None:
+        return set()
+    sql = "SELECT doc FROM json_each(?) CROSS JOIN purged ON doc = value AND role_set = ?"
+    return {row[0] for row in connection.execute(sql, (as_json(row.n for row in rows), ground.role_set))}
 
 
 def contacts_inside(connection: sqlite3.Connection, ground: Ground, contacts: Collection[int]) -> set[int]:

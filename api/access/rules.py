@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from core.documents import CONTACT_DOC_TYPES
+from core.purging import role_set_hash
 
 ALL = "_all"
 UNASSIGNED = "_unassigned"
@@ -80,6 +81,7 @@ class Scope:
     report_depth: int = UNLIMITED
     unassigned: bool = False
     primary_contacts: bool = False
+    role_set: str | None = None  # whose purged documents are hidden, by its hash (REPL-55)
 
     @property
     def own_keys(self) -> tuple[str, ...]:
@@ -105,7 +107,7 @@ class Context:
 
 def scope_of(
     name: str | None,
-    roles: Iterable[str],
+    roles: Collection[str],
     facilities: Iterable[str],
     contact_id: str | None,
     replication_depth: Any,
@@ -125,6 +127,7 @@ def scope_of(
         report_depth=report_depth,
         unassigned=unassigned and bool(facilities),
         primary_contacts=primary_contacts,
+        role_set=role_set_hash(roles),
     )
 
 

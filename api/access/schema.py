@@ -12,28 +12,30 @@ import orjson
 
 from core.errors import Unavailable
 
-VERSION = 1
+VERSION = 2
 
 # A node is any name the rules compare: a document's id, a shortcode, a user. `rev` is null until a document of that
 # name is seen. Keys of a deleted document are those of its last live body (REPL-36, REPL-76).
 #
-# node.subject    the first replication key; null for contacts, whose place in the tree decides (REPL-43)
+# node.subject    the first replication key; -n for what has none, also for contacts, whose place in the tree decides
+#                 (REPL-43). Documents lie in the file by it, so that a list reads them in a row.
 # node.change     the local number of the document's latest change
 # signoff         further keys (REPL-17)
 # contact.moved   the local number of the change that last gave the contact another chain or shortcode
 # path            for each contact and each id of its embedded chain: the least depth (REPL-22)
 # position        CouchDB's sequence after the change of that number
+# purged          what the role set's purge database marks (REPL-56); role_set.couch_seq is how far it was read
 TABLES = """
 CREATE TABLE node (
-  n INTEGER PRIMARY KEY,
+  subject INTEGER NOT NULL,
+  n INTEGER NOT NULL UNIQUE,
   id TEXT NOT NULL UNIQUE,
   rev TEXT,
-  flags INTEGER NOT NULL DEFAULT 0,
-  subject INTEGER,
+  flags INTEGER NOT NULL,
   submitter INTEGER,
-  change INTEGER
-);
-CREATE INDEX node_by_subject ON node (subject, change) WHERE subject IS NOT NULL;
+  change INTEGER,
+  PRIMARY KEY (subject, n)
+) WITHOUT ROWID;
 CREATE INDEX node_by_change ON node (change) WHERE change IS NOT NULL;
 CREATE TABLE signoff (doc INTEGER, key INTEGER, PRIMARY KEY (doc, key)) WITHOUT ROWID;
 CREATE INDEX signoff_by_key ON signoff (key);
@@ -45,6 +47,8 @@ CREATE TABLE path (
   ancestor INTEGER, depth INTEGER, contact INTEGER, PRIMARY KEY (ancestor, depth, contact)
 ) WITHOUT ROWID;
 CREATE INDEX path_by_contact ON path (contact);
+CREATE TABLE role_set (n INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, couch_seq TEXT NOT NULL);
+CREATE TABLE purged (role_set INTEGER, doc INTEGER, PRIMARY KEY (role_set, doc)) WITHOUT ROWID;
 CREATE TABLE position (change INTEGER PRIMARY KEY, couch_seq TEXT NOT NULL);
 CREATE TABLE state (
   version INTEGER NOT NULL,
@@ -60,6 +64,7 @@ CREATE TABLE state (
 KIND_BITS = 7  # of node.flags: rules.Kind
 DELETED = 8
 PRIVATE = 16
+ODD_TEXT = 32  # id or rev has characters that JSON escapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +109,20 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA mmap_size = 4294967296")
         connection.execute("PRAGMA cache_size = -16384")
+        add_functions(connection)
         if version_of(connection) == VERSION:
             return connection
     except sqlite3.DatabaseError:
         pass  # not made yet, or about to be made again
     connection.close()
     raise not_ready()
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """`id_rev(id, rev)`: a member of a list, for texts that JSON escapes. SQLite's own functions cut texts at a NUL."""
+    connection.create_function(
+        "id_rev", 2, lambda doc_id, rev: orjson.dumps({"id": doc_id, "rev": rev}).decode(), deterministic=True
+    )
 
 
 def not_ready() -> Unavailable:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
 from api.access import schema
 from api.access.rules import Facts, Kind
-from api.access.schema import DELETED, PRIVATE, State, as_json, numbers_of
+from api.access.schema import DELETED, ODD_TEXT, PRIVATE, State, as_json, numbers_of
 
 log = logging.getLogger(__name__)
 
 NAMES_REMEMBERED = 300_000  # numbers of names kept in memory; a memory bound, not a limit
+ESCAPED = re.compile(r'["\\\x00-\x1f]')
+INSERT_NODE = "INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?)"
 POSITION_STEP = 1000  # changes between the positions that are kept for tokens of old rows
 
 
@@ -38,7 +42,7 @@ class IndexWriter:
         self.state = schema.read_state(connection)
         self._lock: IO[bytes] | None = None
         self._numbers: dict[str, int] = {}
-        self._next_number = int(connection.execute("SELECT COALESCE(MAX(n), 0) + 1 FROM node").fetchone()[0])
+        self._next_number = next_number(connection)
 
     @classmethod
     def open(cls, path: Path, identity: str) -> Self:
@@ -71,17 +75,48 @@ class IndexWriter:
     def apply(self, entries: Sequence[Entry], couch_seq: str, pending: int) -> State:
         """Apply the changes in their order and move the index to `couch_seq`. All or nothing."""
         entries = list({entry.id: entry for entry in entries}.values())
+        with self._transaction():
+            state = self._apply(entries, couch_seq, pending)
+        self.state = state
+        return state
+
+    def role_sets(self) -> dict[str, str]:
+        """How far the purge database of each role set has been read, by its hash."""
+        return dict(self.connection.execute("SELECT hash, couch_seq FROM role_set"))
+
+    def apply_marks(self, role_set: str, marks: Mapping[str, bool], couch_seq: str) -> None:
+        """Hide or show again those documents to a role set, as its purge database says up to `couch_seq`."""
+        with self._transaction():
+            sql = "INSERT INTO role_set (hash, couch_seq) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET couch_seq = ?"
+            self.connection.execute(sql, (role_set, couch_seq, couch_seq))
+            (number,) = self.connection.execute("SELECT n FROM role_set WHERE hash = ?", (role_set,)).fetchone()
+            numbers, new = self._number(set(marks))
+            self.connection.executemany(INSERT_NODE, (bare_name(numbers[name], name) for name in new))
+            pairs = [(number, numbers[doc_id]) for doc_id, marked in marks.items() if marked]
+            self.connection.executemany("INSERT OR IGNORE INTO purged VALUES (?, ?)", pairs)
+            pairs = [(number, numbers[doc_id]) for doc_id, marked in marks.items() if not marked]
+            self.connection.executemany("DELETE FROM purged WHERE role_set = ? AND doc = ?", pairs)
+
+    def forget_role_set(self, role_set: str) -> None:
+        """Nothing is purged for a role set whose database is gone (REPL-57)."""
+        with self._transaction():
+            sql = "DELETE FROM purged WHERE role_set = (SELECT n FROM role_set WHERE hash = ?)"
+            self.connection.execute(sql, (role_set,))
+            self.connection.execute("DELETE FROM role_set WHERE hash = ?", (role_set,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing; what is remembered of the file is forgotten with it."""
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-            self.state = self._apply(entries, couch_seq, pending)
+            yield
             self.connection.execute("COMMIT")
         except BaseException:
             self._numbers.clear()
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
-            self._next_number = int(self.connection.execute("SELECT COALESCE(MAX(n), 0) + 1 FROM node").fetchone()[0])
+            self._next_number = next_number(self.connection)
             raise
-        return self.state
 
     def _apply(self, entries: Sequence[Entry], couch_seq: str, pending: int) -> State:
         numbers, new = self._number(names_in(entries))
@@ -100,21 +135,22 @@ class IndexWriter:
                 deletions.append((entry.rev, DELETED, change, n))
                 continue
             facts = facts or Facts(entry.id, Kind.OTHER)
-            subject = None if facts.kind is Kind.CONTACT or facts.subject is None else numbers[facts.subject]
+            subject = -n if facts.kind is Kind.CONTACT or facts.subject is None else numbers[facts.subject]
             submitter = None if facts.submitter is None else numbers[facts.submitter]
-            flags = facts.kind | (DELETED if entry.deleted else 0) | (PRIVATE if facts.private else 0)
+            flags = facts.kind | (DELETED if entry.deleted else 0) | (PRIVATE if facts.private else 0) | oddity(entry)
             if entry.id in new:
                 new.discard(entry.id)
-                inserts.append((n, entry.id, entry.rev, flags, subject, submitter, change))
+                inserts.append((subject, n, entry.id, entry.rev, flags, submitter, change))
             else:
-                updates.append((entry.rev, flags, subject, submitter, change, n))
+                updates.append((subject, entry.rev, flags, submitter, change, n))
                 updated.append(n)
             signoffs += ((n, numbers[key]) for key in facts.signoff)
             changes[n] = (change, facts)
-        inserts += ((numbers[name], name, None, 0, None, None, None) for name in new)
-        self.connection.executemany("INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?)", inserts)
+        inserts += (bare_name(numbers[name], name) for name in new)
+        inserts.sort()  # pages of the file are visited in their order
+        self.connection.executemany(INSERT_NODE, inserts)
         self.connection.executemany(
-            "UPDATE node SET rev = ?, flags = ?, subject = ?, submitter = ?, change = ? WHERE n = ?", updates
+            "UPDATE node SET subject = ?, rev = ?, flags = ?, submitter = ?, change = ? WHERE n = ?", updates
         )
         self.connection.executemany("UPDATE node SET rev = ?, flags = flags | ?, change = ? WHERE n = ?", deletions)
         self.connection.executemany("DELETE FROM signoff WHERE doc = ?", [(n,) for n in updated])
@@ -212,6 +248,20 @@ def lock_file(path: Path) -> IO[bytes]:
         lock.close()
         raise
     return lock
+
+
+def next_number(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT COALESCE(MAX(n), 0) + 1 FROM node").fetchone()[0])
+
+
+def bare_name(n: int, name: str) -> tuple[object, ...]:
+    """The node of a name of which no document has been seen."""
+    return (-n, n, name, None, 0, None, None)
+
+
+def oddity(entry: Entry) -> int:
+    """The flag ODD_TEXT where id or rev cannot stand in JSON as they are."""
+    return ODD_TEXT if ESCAPED.search(entry.id) or ESCAPED.search(entry.rev) else 0
 
 
 def names_in(entries: Iterable[Entry]) -> set[str]:

@@ -108,7 +108,7 @@ async def get_deletes(request: web.Request) -> web.StreamResponse:
     Body `{"doc_ids": [...]}`; 400 when it is missing or no array. Offline users; for others the path does not exist.
     """
     user = current_user(request)
-    return await lists.get_deletes(request) if user.offline else await forward(request)
+    return await lists.get_deletes(request, user) if user.offline else await forward(request)
 
 
 ROUTES = [

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
 
 from api.access.index import AccessIndex
-from api.access.queries import Listed
+from api.access.listing import Listing
 from api.access.rules import Scope, facts_of
 from api.keys import ACCESS, CONFIG, COUCH, DB
 from api.pipeline import UNFINISHED
@@ -23,12 +24,14 @@ from api.replication.upstream import bad_request, read_object
 from api.responses import JSON_TYPE, Stream, json_response
 from api.sessions import User
 from core.couch.client import Doc
-from core.errors import DomainError
+from core.errors import DomainError, NotFound
+from core.purging import MARKER, purge_db_prefix, role_set_hash
 
 log = logging.getLogger(__name__)
 
 LIMIT = 10_000  # documents above which a phone is warned (REPL-130)
 ROWS_AT_ONCE = 2000
+CHARACTERS_AT_ONCE = 262_144
 DOCS_AT_ONCE = 200
 LAG_HEADER = "X-Replication-Lag"
 
@@ -46,8 +49,8 @@ class Counts(NamedTuple):
 
 async def count_docs(access: AccessIndex, scope: Scope) -> Counts:
     """The number of documents of get-ids (EP-USI-6, EP-USI-7). A scope without a user counts one for its settings."""
-    rows = await access.allowed(scope)
-    return Counts(len(rows) + (scope.user_id is None), sum(row.is_task for row in rows))
+    found = await access.allowed(scope)
+    return Counts(found.total + (scope.user_id is None), found.tasks)
 
 
 def lag_headers(behind: int) -> dict[str, str]:
@@ -59,8 +62,8 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
     access = request.config_dict[ACCESS]
     behind = await access.catch_up(request.config_dict[DB])
     state = await access.state()
-    rows = await access.allowed(user_scope(request, user))
-    listed = len(rows) - sum(row.is_task for row in rows)
+    found = await access.allowed(user_scope(request, user))
+    listed = found.total - found.tasks
     head = {
         "last_seq": str(Position.at_end(state)),
         "warn_docs": listed,
@@ -70,20 +73,23 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
     response = Stream(headers={"Content-Type": JSON_TYPE, **lag_headers(behind)})
     await response.prepare(request)
     await response.write(orjson.dumps(head)[:-1] + b',"doc_ids_revs":[')
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        page = rows[start : start + ROWS_AT_ONCE]
-        text = orjson.dumps([{"id": row.id, "rev": row.rev} for row in page])
-        await response.write((b"," if start else b"") + text[1:-1])
+    for start in range(0, len(found.text), CHARACTERS_AT_ONCE):
+        await response.write(found.text[start : start + CHARACTERS_AT_ONCE].encode())
     await response.write(b"]}")
     await response.write_eof()
-    log_count(request, user, len(rows))
+    log_count(request, user, found)
     return response
 
 
-def log_count(request: web.Request, user: User, count: int) -> None:
+def log_count(request: web.Request, user: User, found: Listing) -> None:
     """Remember the size of the user's list in the logs database, after the answer (REPL-88, REPL-132)."""
     logs = request.config_dict[COUCH].db(request.config_dict[CONFIG].db_name("logs"))
-    entry = {"user": user.name, "date": time.time_ns() // 1_000_000, "count": count, "all_docs_count": count}
+    entry = {
+        "user": user.name,
+        "date": time.time_ns() // 1_000_000,
+        "count": found.total,
+        "all_docs_count": found.total + found.purged,
+    }
 
     async def write() -> None:
         try:
@@ -97,14 +103,33 @@ def log_count(request: web.Request, user: User, count: int) -> None:
     task.add_done_callback(unfinished.discard)
 
 
-async def get_deletes(request: web.Request) -> web.Response:
-    """POST get-deletes: which of these documents are deleted. Those that never existed are not (REPL-90, REPL-91)."""
+async def get_deletes(request: web.Request, user: User) -> web.Response:
+    """POST get-deletes: which of these documents are deleted or purged for the caller.
+
+    Those that never existed are neither (REPL-90..92).
+    """
     asked = (await read_object(request)).get("doc_ids")
     if not isinstance(asked, list):
         raise bad_request("`doc_ids` must be an array of document ids.")
     ids = list(dict.fromkeys(each for each in asked if isinstance(each, str) and each))
-    rows = await request.config_dict[DB].all_docs(ids) if ids else []
-    return json_response({"doc_ids": [row["id"] for row in rows if (row.get("value") or {}).get("deleted")]})
+    if not ids:
+        return json_response({"doc_ids": []})
+    rows, purged = await asyncio.gather(request.config_dict[DB].all_docs(ids), purged_ids(request, user, ids))
+    gone = {row["id"] for row in rows if (row.get("value") or {}).get("deleted")} | purged
+    return json_response({"doc_ids": [doc_id for doc_id in ids if doc_id in gone]})
+
+
+async def purged_ids(request: web.Request, user: User, ids: Sequence[str]) -> set[str]:
+    """Those marked in the purge database of the caller's roles, as CouchDB has it now; none where there is none."""
+    role_set = role_set_hash(user.roles)
+    if role_set is None:
+        return set()
+    name = purge_db_prefix(request.config_dict[CONFIG].database) + role_set
+    try:
+        rows = await request.config_dict[COUCH].db(name).all_docs(MARKER + doc_id for doc_id in ids)
+    except NotFound:
+        return set()
+    return {row["id"].removeprefix(MARKER) for row in rows if "deleted" not in (row.get("value") or {"deleted": True})}
 
 
 async def all_docs(request: web.Request, scope: Scope) -> web.StreamResponse:
@@ -114,7 +139,8 @@ async def all_docs(request: web.Request, scope: Scope) -> web.StreamResponse:
         return await stream_rows(request, b'{"rows":[', requested_rows(request, scope, ids))
     access = request.config_dict[ACCESS]
     behind = await access.catch_up(request.config_dict[DB])
-    rows = await access.allowed(scope)
+    # Purged documents are in this list (REPL-97).
+    rows = (await access.allowed(replace(scope, role_set=None))).rows()
     total = len(rows)
     skip, limit = whole(request, "skip", 0), whole(request, "limit", total)
     rows = in_range(request, rows)[skip : skip + limit]
@@ -152,7 +178,7 @@ def whole(request: web.Request, name: str, default: int) -> int:
     return int(text)
 
 
-def in_range(request: web.Request, rows: list[Listed]) -> list[Listed]:
+def in_range(request: web.Request, rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """The rows between the bounds of the query; of several spellings of one bound the last counts (REPL-97)."""
     start = end = None
     for name, text in request.query.items():
@@ -162,9 +188,9 @@ def in_range(request: web.Request, rows: list[Listed]) -> list[Listed]:
             end = str(json_value(text))
     inclusive = request.query.get("inclusive_end") != "false"
     if start is not None:
-        rows = [row for row in rows if row.id >= start]
+        rows = [row for row in rows if row["id"] >= start]
     if end is not None:
-        rows = [row for row in rows if row.id < end or (inclusive and row.id == end)]
+        rows = [row for row in rows if row["id"] < end or (inclusive and row["id"] == end)]
     return rows
 
 
@@ -229,7 +255,7 @@ async def allowed_rows(request: web.Request, scope: Scope, ids: list[str]) -> di
 
 
 async def listed_rows(
-    request: web.Request, scope: Scope, listed: Sequence[Listed]
+    request: web.Request, scope: Scope, listed: Sequence[dict[str, str]]
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """The rows of a part of the list; with documents only those that are still there and still the caller's."""
     if not includes_docs(request):
@@ -237,12 +263,12 @@ async def listed_rows(
             yield [plain_row(row) for row in listed[start : start + ROWS_AT_ONCE]]
         return
     for start in range(0, len(listed), DOCS_AT_ONCE):
-        found = await allowed_rows(request, scope, [row.id for row in listed[start : start + DOCS_AT_ONCE]])
+        found = await allowed_rows(request, scope, [row["id"] for row in listed[start : start + DOCS_AT_ONCE]])
         yield live(found.values())
 
 
-def plain_row(row: Listed) -> dict[str, Any]:
-    return {"id": row.id, "key": row.id, "value": {"rev": row.rev}}
+def plain_row(row: dict[str, str]) -> dict[str, Any]:
+    return {"id": row["id"], "key": row["id"], "value": {"rev": row["rev"]}}
 
 
 def live(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

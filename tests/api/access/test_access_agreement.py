@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from api.access import feed, queries, schema
 from api.access.feed import Place
+from api.access.listing import listing, visible_rows
 from api.access.rules import Facts, Scope, facts_of, names_of, scope_of, visible
 from api.access.writer import Entry, IndexWriter
+from core.purging import role_set_hash
 from tests.api.access.naive_access import visible_ids
 
 PLACES = [f"place-{n}" for n in range(5)]
@@ -96,6 +98,7 @@ DOC_IDS = [
     "_design/medic-client",
     USER,
     "org.couchdb.user:other",
+    'doc "0"\x00\\ \n',
 ]
 writes = st.one_of(
     st.tuples(any_contact_id, contacts),
@@ -129,6 +132,7 @@ Body = dict[str, Any]
 def empty_index() -> IndexWriter:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.create(connection, "test")
+    schema.add_functions(connection)
     return IndexWriter(connection)
 
 
@@ -166,7 +170,10 @@ class World:
         self.writer.apply(list(entries.values()), f"{sum(self.generation.values())}-seq", 0)
 
     def listed(self, scope: Scope, *, deletions: bool) -> set[str]:
-        return {row.id for row in queries.allowed(self.writer.connection, scope, deletions=deletions)}
+        connection = self.writer.connection
+        rows = visible_rows(connection, queries.ground_of(connection, scope), deletions=deletions)
+        assert len({row.id for row in rows}) == len(rows)
+        return {row.id for row in rows}
 
     def singly(self, scope: Scope) -> set[str]:
         """Each document on its own, by its body."""
@@ -212,7 +219,9 @@ def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, li
 
         assert world.listed(scope, deletions=True) == expected  # REPL-51, REPL-76
         assert world.listed(scope, deletions=False) == live  # REPL-50
-        assert [row.id for row in queries.listing(world.writer.connection, scope)] == sorted(live)
+        found = listing(world.writer.connection, scope)
+        assert [row["id"] for row in found.rows()] == sorted(live)
+        assert found.total == len(live)
         assert world.singly(scope) == expected  # REPL-43..48
 
         place = world.fed(scope, limit, known, place)
@@ -237,6 +246,40 @@ def check_nothing_lost(world: World, scope: Scope, current: dict[str, str], know
         assert known.get(doc_id) == rev or excused, f"{doc_id} was lost"
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(history=histories, user=users, limits=role_limits, marked=st.sets(st.sampled_from([*DOC_IDS, *PEOPLE, "new"])))
+def test_purged_documents_are_in_no_list_and_no_feed(
+    history: list[Any], user: Body, limits: list[Body], marked: set[str]
+) -> None:
+    # REPL-52, REPL-55..57, REPL-78
+    scope = scope_for(user, limits)
+    world = World()
+    for role_set in (scope.role_set, role_set_hash(["others"])):
+        assert role_set is not None
+        world.writer.apply_marks(role_set, dict.fromkeys([*marked, "doc-5"], True), "1")
+        world.writer.apply_marks(role_set, {"doc-5": False}, "2")
+    world.writer.forget_role_set(str(role_set_hash(["others"])))
+    for batch in history:
+        world.apply(batch)
+    visible_now = visible_ids(world.last_live, user, {"replication_depth": limits}) - world.deleted
+    marked.discard("doc-5")
+
+    found = listing(world.writer.connection, scope)
+    fed: dict[str, str] = {}
+    world.fed(scope, 3, fed, Place.at(0))
+    fed_at_once: dict[str, str] = {}
+    for row in visible_rows(
+        world.writer.connection, queries.ground_of(world.writer.connection, scope), deletions=False
+    ):
+        fed_at_once[row.id] = row.rev
+    others = listing(world.writer.connection, replace(scope, role_set=role_set_hash(["others"])))
+
+    assert {row["id"] for row in found.rows()} == fed.keys() == fed_at_once.keys() == visible_now - marked
+    assert (found.total, found.purged) == (len(visible_now - marked), len(visible_now & marked))
+    assert {row["id"] for row in others.rows()} == visible_now
+    world.writer.close()
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(history=histories, user=users, limits=role_limits)
 def test_an_index_kept_up_to_date_equals_a_rebuilt_one(history: list[Any], user: Body, limits: list[Body]) -> None:
@@ -252,7 +295,8 @@ def test_an_index_kept_up_to_date_equals_a_rebuilt_one(history: list[Any], user:
     rebuilt.apply(entries, "rebuilt", 0)
 
     def seen(connection: Any) -> dict[str, tuple[str, bool]]:
-        return {row.id: (row.rev, row.deleted) for row in queries.allowed(connection, scope, deletions=True)}
+        rows = visible_rows(connection, queries.ground_of(connection, scope), deletions=True)
+        return {row.id: (row.rev, row.deleted) for row in rows}
 
     assert seen(rebuilt.connection) == seen(world.writer.connection)
     ids = list(world.last_live)

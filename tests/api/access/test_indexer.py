@@ -39,7 +39,7 @@ async def index(config: Config) -> AsyncIterator[AccessIndex]:
 async def ids(index: AccessIndex, db: Database, scope: Scope = SCOPE) -> set[str]:
     assert await index.catch_up(db, most_s=10) == 0
     everyones = {"settings", "messages-en", "_design/medic-client"}
-    return {row.id for row in await index.allowed(scope)} - everyones
+    return {row["id"] for row in (await index.allowed(scope)).rows()} - everyones
 
 
 async def test_index_follows_the_feed(indexer: Any, index: AccessIndex, db: Database) -> None:

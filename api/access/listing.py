@@ -1,0 +1,147 @@
+"""Everything a scope may see, as one SQL statement: whole lists cost what the user has, and Python touches no row."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, NamedTuple
+
+import orjson
+
+from api.access.queries import ROW, Ground, Row, ground_of
+from api.access.rules import UNLIMITED, Kind, Scope
+from api.access.schema import DELETED, KIND_BITS, ODD_TEXT, PRIVATE, as_json
+
+# The contacts in scope, and the whole subject set S with the least depth of each (REPL-31..35).
+SUBJECTS = """
+WITH inside (n, shortcode, primary_contact, depth) AS MATERIALIZED (
+    SELECT contact.n, contact.shortcode, contact.primary_contact, path.depth
+    FROM path CROSS JOIN contact ON contact.n = path.contact
+    WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
+  ),
+  reached (n, shortcode, depth) AS MATERIALIZED (SELECT n, shortcode, depth FROM inside {primary_contacts}),
+  key (n, depth) AS (
+    SELECT n, depth FROM reached UNION ALL SELECT shortcode, depth FROM reached WHERE shortcode IS NOT NULL
+    UNION ALL SELECT value, 0 FROM json_each(:own_keys)
+  ),
+  subject (n, depth) AS MATERIALIZED (SELECT n, {least_depth} FROM key GROUP BY n)
+"""
+PRIMARY_CONTACTS = """
+    UNION ALL SELECT contact.n, contact.shortcode, inside.depth
+    FROM inside CROSS JOIN contact ON contact.n = inside.primary_contact
+"""
+# REPL-45 and REPL-46; `{key}` is the key by which the document was found.
+NOT_SENSITIVE = f"""(
+      node.flags & {PRIVATE} = 0 OR node.subject NOT IN (SELECT value FROM json_each(:sensitive))
+      OR COALESCE(node.submitter, 0) IN (SELECT n FROM subject)
+    )"""
+NOT_TOO_DEEP = f"""(
+      node.flags & {KIND_BITS} <> {Kind.REPORT:d} OR COALESCE(node.submitter, 0) = :contact
+      OR {{key}} IN (SELECT n FROM subject WHERE depth <= :report_depth)
+    )"""
+# By its subject nearly everything; contacts and the user's own documents by their number; the rest by sign-off keys.
+FOUND = """,
+  signed (n) AS (
+    SELECT node.n FROM subject CROSS JOIN signoff ON signoff.key = subject.n CROSS JOIN node ON node.n = signoff.doc
+    WHERE ({not_sensitive} OR signoff.key = :everyone) AND {key_not_too_deep}
+  ),
+  found AS (
+    SELECT {row} FROM subject CROSS JOIN node ON node.subject = subject.n
+    WHERE {where} AND {by_subject}
+    UNION ALL
+    SELECT {row} FROM (SELECT n FROM reached UNION SELECT value FROM json_each(:own_ids)) AS listed
+      CROSS JOIN node ON node.subject = -listed.n AND node.rev IS NOT NULL
+    WHERE {where}
+    UNION ALL
+    SELECT {row} FROM (SELECT n FROM signed UNION SELECT value FROM json_each(:own_ids)) AS listed
+      CROSS JOIN node ON node.n = listed.n AND node.subject > 0
+    WHERE {where} AND NOT (node.subject IN (SELECT n FROM subject) AND {by_subject})
+  )
+"""
+PURGED = "EXISTS (SELECT 1 FROM purged WHERE role_set = :role_set AND doc = found.n)"
+LIVE = f"node.flags & {DELETED} = 0"
+
+
+def visible_sql(ground: Ground, where: str) -> tuple[str, dict[str, Any]]:
+    """A `WITH` clause whose table `found` has the documents that the scope may see (20 §6) and `where` admits.
+
+    Restrictions are written only where the scope has them. `found` has the columns of `ROW`.
+    """
+    scope = ground.scope
+    limited = scope.report_depth != UNLIMITED
+    depth_of_subject, depth_of_key = (
+        (NOT_TOO_DEEP.format(key="node.subject"), NOT_TOO_DEEP.format(key="signoff.key"))
+        if limited
+        else ("TRUE", "TRUE")
+    )
+    sql = SUBJECTS.format(
+        primary_contacts=PRIMARY_CONTACTS if scope.primary_contacts else "",
+        least_depth="MIN(depth)" if limited else "0",
+    ) + FOUND.format(
+        row=ROW,
+        where=where,
+        not_sensitive=NOT_SENSITIVE,
+        by_subject=f"{NOT_SENSITIVE} AND {depth_of_subject}",
+        key_not_too_deep=depth_of_key,
+    )
+    return sql, {
+        "facilities": ground.facilities,
+        "limit": scope.contact_depth,
+        "report_depth": scope.report_depth,
+        "own_keys": as_json(ground.own_keys),
+        "own_ids": as_json(ground.own_ids),
+        "sensitive": as_json(ground.sensitive),
+        "everyone": ground.everyone,
+        "contact": ground.contact,
+        "role_set": ground.role_set,
+    }
+
+
+def visible_rows(connection: sqlite3.Connection, ground: Ground, *, after: int = 0, deletions: bool) -> list[Row]:
+    """The visible, unpurged documents changed after `after`, in feed order; deleted ones only if asked for."""
+    where = f"node.change > {after:d}" + ("" if deletions else f" AND {LIVE}")
+    sql, args = visible_sql(ground, where)
+    sql += f"SELECT * FROM found WHERE NOT {PURGED} ORDER BY change"
+    return [Row._make(row) for row in connection.execute(sql, args)]
+
+
+class Listing(NamedTuple):
+    """The live documents of a scope: how many, and as the members of a JSON array `{"id":..,"rev":..}`, by id.
+
+    `purged` were left out of all the rest; `tasks` are among `total`.
+    """
+
+    total: int
+    tasks: int
+    purged: int
+    text: str
+
+    def rows(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = orjson.loads(f"[{self.text}]")
+        return found
+
+
+LIST = f"""
+SELECT COUNT(*) FILTER (WHERE NOT purged), COUNT(*) FILTER (WHERE NOT purged AND task), COUNT(*) FILTER (WHERE purged),
+  COALESCE(GROUP_CONCAT(member) FILTER (WHERE NOT purged), '')
+FROM (
+  SELECT flags & {KIND_BITS} = {Kind.TASK:d} AS task,
+    {PURGED} AS purged,
+    CASE flags & {ODD_TEXT} WHEN 0 THEN '{{"id":"' || id || '","rev":"' || rev || '"}}'
+      ELSE id_rev(id, rev) END AS member
+  FROM found ORDER BY id
+)
+"""
+
+
+def listing(connection: sqlite3.Connection, scope: Scope) -> Listing:
+    """The scope's live documents but for those purged for its role set (REPL-50..52), sorted by id.
+
+    SQLite writes the JSON: one step of one statement, during which other threads run.
+    """
+    connection.execute("BEGIN")
+    try:
+        ground = ground_of(connection, scope)
+        sql, args = visible_sql(ground, LIVE)
+        return Listing._make(connection.execute(sql + LIST, args).fetchone())
+    finally:
+        connection.execute("COMMIT")
