@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 KEPT_S = 5.0
 DAY_MS = 86_400_000
 UNKNOWN_DB: Doc = {"name": "", "update_sequence": -1, "doc_count": -1, "doc_del_count": -1, "fragmentation": -1}
+UNKNOWN_WORKER: Doc = {"transitions_disabled": None, "retries": -1, "failed": -1, "overdue_tasks": -1}
 GROUPS = ("due", "scheduled", "muted", "failed", "delivered")
 # A view is counted as it stands, and brought up to date after the answer: nobody waits for a build (DDOC-92).
 AS_IT_STANDS: dict[str, Any] = {"reduce": True, "update": "lazy"}
@@ -70,6 +71,7 @@ class Metrics:
             users_meta,
             users,
             backlog,
+            worker,
             outgoing,
             pushes,
             feedback,
@@ -83,6 +85,7 @@ class Metrics:
             self._or(UNKNOWN_DB, "couchdb.usersmeta", lambda: database_metrics(self.users_meta)),
             self._or(UNKNOWN_DB, "couchdb.users", lambda: database_metrics(self.users)),
             self._or(-1, "sentinel.backlog", self._backlog),
+            self._or(UNKNOWN_WORKER, "sentinel.state", self._worker),
             self._or(dict.fromkeys(GROUPS, -1), "messaging.outgoing", self._outgoing),
             self._or(-1, "outbound_push.backlog", lambda: count(self.sentinel, "sentinel", "outbound_push_tasks")),
             self._or(-1, "feedback.count", lambda: count(self.users_meta, "users-meta", "feedback_by_date")),
@@ -100,7 +103,7 @@ class Metrics:
             },
             "couchdb": {"medic": medic, "sentinel": sentinel, "usersmeta": users_meta, "users": users},
             "date": {"current": self.now_ms(), "uptime": round(self.clock() - self.started, 3)},
-            "sentinel": {"backlog": backlog},
+            "sentinel": {"backlog": backlog, **worker},
             "messaging": {
                 "outgoing": {
                     "due": waiting(outgoing),
@@ -133,6 +136,11 @@ class Metrics:
         since = (position or {}).get("value") or 0
         answer = await self.main.changes(since=since, limit=0)  # CouchDB takes 0 for 1: what it sent counts too
         return int(answer["pending"]) + len(answer["results"])
+
+    async def _worker(self) -> Doc:
+        """What the background worker says of itself (SEN-14, SEN-16, JOB-DUE-5, JOB-TDR-1)."""
+        state = await self.sentinel.get_local("worker-state") or {}
+        return {name: state.get(name, unknown) for name, unknown in UNKNOWN_WORKER.items()}
 
     async def _outgoing(self) -> dict[str, int]:
         rows = await self.main.view("medic-admin", "message_queue", group_level=1, **AS_IT_STANDS)

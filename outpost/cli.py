@@ -60,6 +60,8 @@ SWITCHES: dict[str, tuple[str, str]] = {
     ),
 }
 
+SENTINEL_ACTIONS = ("run", "status", "replay", "pause", "resume", "jobs")
+
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 after an orderly stop, 2 with one sentence when it cannot be done as asked."""
@@ -121,7 +123,10 @@ def parser() -> argparse.ArgumentParser:
         help="instead copy every database into a new folder, also while the store runs; see docs/store.md",
     )
     add(commands, "api", "run the API processes and the access indexer against COUCH_URL", api)
-    add(commands, "sentinel", "run the background worker against COUCH_URL", sentinel)
+    night = add(commands, "sentinel", "run the background worker against COUCH_URL, look at it, or direct it", sentinel)
+    night.add_argument("action", nargs="?", choices=SENTINEL_ACTIONS, default="run", help="what to do (default: run)")
+    night.add_argument("docs", nargs="*", metavar="DOC", help="ids of the documents that `replay` processes again")
+    night.add_argument("--forget", action="store_true", help="replay as if no transition had run on them before")
     add(commands, "index", "run the access indexer alone against COUCH_URL", index)
     add(commands, "worker", "run one API process alone against COUCH_URL (`outpost api` starts these)", worker)
     sample = add(commands, "demo", "load a sample district into a running server and say what to try", demo)
@@ -177,9 +182,18 @@ def tell(findings: Iterator[tuple[str, str | None]]) -> int:
     return code
 
 
-async def sentinel(config: Config, arguments: argparse.Namespace) -> None:
+async def sentinel(config: Config, arguments: argparse.Namespace) -> int | None:
+    if arguments.action == "replay" and not arguments.docs:
+        raise machine.CannotStart("replay needs the ids of documents: outpost sentinel replay DOC...")
+    if arguments.action != "replay" and arguments.docs:
+        raise machine.CannotStart(f"{arguments.action} takes no documents")
+    if arguments.action != "run":
+        from outpost.console import control  # only here, as it loads the whole worker
+
+        return await control(need_couch_url(config), arguments.action, arguments.docs, forget=arguments.forget)
     setup_logging(config, "sentinel")
     await run_sentinel(await ready(config))
+    return None
 
 
 async def index(config: Config, arguments: argparse.Namespace) -> None:

@@ -40,9 +40,15 @@ async def run_index(config: Config) -> None:
 
 
 async def run_sentinel(config: Config) -> None:
+    """SIGUSR1 stops the processing of changes and lets it go on, SIGUSR2 runs all jobs now (40 SEN-17)."""
+    from sentinel.controls import Controls
     from sentinel.worker import run_worker as run
 
-    await until_stopped(lambda stop: run(config, stop))
+    controls = Controls()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, controls.toggle)
+    loop.add_signal_handler(signal.SIGUSR2, controls.run_jobs)
+    await until_stopped(lambda stop: run(config, stop, controls=controls))
 
 
 async def until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:

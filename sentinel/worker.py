@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from sentinel.configuration import Configuration
 from sentinel.controls import Controls
 from sentinel.jobs import Jobs
 from sentinel.lease import TTL_S, Lease, LeaseLost, owner_name
+from sentinel.operator import Operator
 from sentinel.processor import Processor
 from sentinel.retries import Retries
 from sentinel.state import WorkerState
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 200
 DUE_INTERVAL_S = 60.0
 RETRY_INTERVAL_S = 1.0
+OPERATOR_INTERVAL_S = 0.5
 LONGEST_WAIT_S = 10.0
 HOLDER_CHECK_S = 0.1
 
@@ -124,6 +126,7 @@ class Leadership:
             now,
             due_interval_s,
         )
+        self.operator = Operator(sentinel_db, controls, self.replay)
         # Held while changes are being written: stopping waits for it, so that no batch is left half done.
         self.writing = asyncio.Lock()
 
@@ -140,6 +143,7 @@ class Leadership:
                 self.follow_feed(heartbeat_s),
                 self.repeat(self.retry, RETRY_INTERVAL_S),
                 self.announce_controls(),
+                self.repeat(self.operator.obey, OPERATOR_INTERVAL_S),
                 *self.jobs.works(),
             ]
             await self.together(works, keeping, stop)
@@ -174,7 +178,8 @@ class Leadership:
 
     async def announce_controls(self) -> None:
         while True:
-            await self.controls.changed()
+            if self.state.values.get("paused") == self.controls.paused:
+                await self.controls.changed()
             await self.patiently(self.announce)
 
     async def follow_feed(self, heartbeat_s: float) -> None:
@@ -199,6 +204,12 @@ class Leadership:
             async with self.writing:
                 await self.processor.retry(transitions)
             await self.announce()
+
+    async def replay(self, doc_ids: Sequence[str]) -> None:
+        transitions = await self.configuration.usable()
+        async with self.writing:
+            await self.processor.process_docs(dict.fromkeys(doc_ids), transitions)
+        await self.announce()
 
     async def repeat(self, work: Callable[[], Coroutine[Any, Any, None]], interval_s: float) -> None:
         while True:

@@ -140,3 +140,14 @@ async def test_the_answer_is_kept_for_five_seconds(couch: Couch, config: Config,
 
     assert first is same  # EP-MON-5
     assert (later is not first) is fresh
+
+
+async def test_the_worker_tells_how_it_is(couch: Couch, config: Config, sentinel_db: Database) -> None:
+    unknown = (await Metrics(couch, config).collect())["sentinel"]
+    state = {"transitions_disabled": True, "retries": 3, "failed": 1, "overdue_tasks": 7, "owner": "x"}
+    await sentinel_db.put_local("worker-state", state)
+    told = (await Metrics(couch, config).collect())["sentinel"]
+
+    del unknown["backlog"], told["backlog"]
+    assert unknown == {"transitions_disabled": None, "retries": -1, "failed": -1, "overdue_tasks": -1}
+    assert told == {"transitions_disabled": True, "retries": 3, "failed": 1, "overdue_tasks": 7}  # SEN-14, SEN-16

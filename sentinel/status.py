@@ -1,0 +1,44 @@
+"""What an operator wants to know of the worker at a glance (40 SEN-14, SEN-16, SEN-19, JOB-DUE-5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.config import Config
+from core.couch.client import Couch
+from sentinel.checkpoint import Checkpoint
+from sentinel.holder import Holder
+from sentinel.lease import LEASE_ID, expiry_s
+from sentinel.retries import PREFIX
+from sentinel.state import NAME as STATE
+
+MOST_FAILURES = 20
+
+
+async def collect_status(couch: Couch, config: Config, now_s: float) -> dict[str, Any]:
+    """`{active, owner, backlog, paused, errors, retries, failed, failures, overdue_tasks, messages, jobs, outbound}`.
+
+    `failures` are the newest retry documents, `messages` the number of messages in each group of the message queue.
+    """
+    db, sentinel_db = couch.db(config.database), couch.db(config.db_name("sentinel"))
+    lease = await sentinel_db.find(LEASE_ID) or {}
+    holder = Holder.from_doc(lease)
+    state = await sentinel_db.get_local(STATE) or {}
+    rows = await sentinel_db.all_docs(startkey=PREFIX, endkey=PREFIX + "\ufff0", include_docs=True, limit=MOST_FAILURES)
+    groups = await db.view("medic-admin", "message_queue", group_level=1, reduce=True, update="lazy")
+    changes = await db.changes(await Checkpoint(sentinel_db).read(), limit=1)
+    names = ("doc_id", "state", "attempts", "error", "next_attempt")
+    return {
+        "active": expiry_s(lease) > now_s and not (holder is not None and holder.is_dead()),
+        "owner": lease.get("owner"),
+        "backlog": int(changes.get("pending") or 0) + len(changes["results"]),
+        "paused": bool(state.get("paused")),
+        "errors": state.get("errors") or [],
+        "retries": state.get("retries", 0),
+        "failed": state.get("failed", 0),
+        "failures": [{name: row["doc"].get(name) for name in names} for row in rows],
+        "overdue_tasks": state.get("overdue_tasks", 0),
+        "messages": {row["key"][0]: row["value"] for row in groups},
+        "jobs": state.get("jobs") or {},
+        "outbound": state.get("outbound") or {},
+    }
