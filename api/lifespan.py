@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from api.access.index import AccessIndex
+from api.bodies import now_ms
+from api.connected_users import CONNECTED, ConnectedUsers
 from api.handlers.monitoring import open_metrics
 from api.handlers.settings import open_ready_settings
 from api.incoming import incoming_lifespan
@@ -58,6 +60,11 @@ async def open_sessions(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def open_connected_users(app: web.Application) -> AsyncIterator[None]:
+    app[CONNECTED] = ConnectedUsers(app[COUCH].db(app[CONFIG].db_name("logs")), now_ms)
+    yield
+
+
 async def open_access(app: web.Application) -> AsyncIterator[None]:
     """The read side of the access index, whose file may be made by the indexer at any time."""
     access = AccessIndex(app[CONFIG].access_index)
@@ -80,6 +87,7 @@ LIFESPANS = (
     open_ready_settings,
     open_sessions,
     open_login_limits,
+    open_connected_users,
     open_access,
     infodoc_lifespan,
     incoming_lifespan,

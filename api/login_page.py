@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from api.keys import CONFIG, DB, REQUEST_SETTINGS
 from api.responses import weighted
 from core.couch.client import Doc
-from core.translations import Translations
+from core.translations import Translations, load_translations
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -117,6 +117,18 @@ async def show(
             "Link": "</login/style.css>; rel=preload; as=style, </login/script.js>; rel=preload; as=script",
         },
     )
+
+
+async def policy_page(request: web.Request, policy: str, locale: str, *, back: bool) -> web.Response:
+    """The page around a privacy policy, whose HTML is safe already."""
+    translations = await load_translations(request.config_dict[DB])
+    page = templates.get_template("policy.html").render(
+        back=translations.text("Back", locale, "Back") if back else "",
+        branding=await branding(request),
+        locale=locale,
+        policy=policy,
+    )
+    return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 async def branding(request: web.Request) -> dict[str, str]:

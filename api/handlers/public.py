@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from aiohttp import web
 
 from api.auth import current_user
+from api.connected_users import CONNECTED
+from api.keys import SESSIONS
 from api.proxy import forward
 from api.responses import json_response
 from core import __version__
+from core.errors import DomainError
 
 
 async def get_info(request: web.Request) -> web.Response:
@@ -29,6 +34,10 @@ async def poll_setup(request: web.Request) -> web.Response:
 
 async def get_dbinfo(request: web.Request) -> web.StreamResponse:
     """GET / and GET /dbinfo: CouchDB's welcome (AUTH-127)."""
+    with suppress(DomainError):  # who calls matters to the monitoring only
+        user = await request.config_dict[SESSIONS].resolve(request)
+        if user is not None:
+            await request.config_dict[CONNECTED].note(user.name)
     return await forward(request, path="/")
 
 

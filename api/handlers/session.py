@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from api.connected_users import CONNECTED
 from api.cookies import set_year_cookie
 from api.proxy import ask, response_headers
 from core.errors import Unauthorized
@@ -22,8 +23,11 @@ async def serve_session(request: web.Request) -> web.Response:
         body = await answer.read()
         headers = response_headers(request, answer)
         headers.pop("Content-Length", None)
-    if request.method == "GET" and (answer.status == 401 or not names_a_user(body)):
+    name = name_told(body) if answer.status == 200 else None
+    if request.method == "GET" and name is None:
         raise Unauthorized("not logged in")
+    if name is not None:
+        await request.config_dict[CONNECTED].note(name)
     response = web.Response(body=body, status=answer.status, reason=answer.reason, headers=headers)
     user_context = request.cookies.get("userCtx")
     if user_context:
@@ -31,13 +35,15 @@ async def serve_session(request: web.Request) -> web.Response:
     return response
 
 
-def names_a_user(body: bytes) -> bool:
+def name_told(body: bytes) -> str | None:
+    """The user of an answer of `_session`: in `userCtx` of a GET, at the top of a POST."""
     try:
         answer: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return False
-    context = answer.get("userCtx") if isinstance(answer, dict) else None
-    return isinstance(context, dict) and bool(context.get("name"))
+        return None
+    context = answer.get("userCtx", answer) if isinstance(answer, dict) else None
+    name = context.get("name") if isinstance(context, dict) else None
+    return name if isinstance(name, str) and name else None
 
 
 ROUTES = [web.route("*", "/_session", serve_session)]
