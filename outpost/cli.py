@@ -127,7 +127,8 @@ def parser() -> argparse.ArgumentParser:
     night.add_argument("action", nargs="?", choices=SENTINEL_ACTIONS, default="run", help="what to do (default: run)")
     night.add_argument("docs", nargs="*", metavar="DOC", help="ids of the documents that `replay` processes again")
     night.add_argument("--forget", action="store_true", help="replay as if no transition had run on them before")
-    add(commands, "index", "run the access indexer alone against COUCH_URL", index)
+    indexer = add(commands, "index", "run the access indexer alone against COUCH_URL", index)
+    indexer.add_argument("--rebuild", action="store_true", help="build the index anew beside the one in use, and exit")
     add(commands, "worker", "run one API process alone against COUCH_URL (`outpost api` starts these)", worker)
     sample = add(commands, "demo", "load a sample district into a running server and say what to try", demo)
     sample.add_argument("--url", help="address of the running server (default: http://127.0.0.1:<port>)")
@@ -196,9 +197,15 @@ async def sentinel(config: Config, arguments: argparse.Namespace) -> int | None:
     return None
 
 
-async def index(config: Config, arguments: argparse.Namespace) -> None:
+async def index(config: Config, arguments: argparse.Namespace) -> int | None:
     setup_logging(config, "index")
-    await run_index(await ready(config))
+    config = await ready(config)
+    if arguments.rebuild:
+        from outpost.rebuild import rebuild_index  # the one command that draws a progress bar
+
+        return await rebuild_index(config)
+    await run_index(config)
+    return None
 
 
 async def worker(config: Config, arguments: argparse.Namespace) -> None:

@@ -8,14 +8,15 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from api.access.last_live import last_live_docs
-from api.access.purges import follow_purges
+from api.access.purges import apply_purges, follow_purges
 from api.access.rules import facts_of
 from api.access.writer import Entry, IndexWriter
 from core.config import Config
-from core.couch.changes import Batch, Change, follow
+from core.couch.changes import Batch, Change, change_of, follow
 from core.couch.client import Couch, Database, connect
 from core.errors import DomainError
 
@@ -71,8 +72,8 @@ def close_unused(opening: Future[IndexWriter]) -> None:
 class Indexer:
     """One open index file and the feed that fills it. SQLite works on a thread of its own."""
 
-    def __init__(self, config: Config, couch: Couch) -> None:
-        self.path = config.access_index
+    def __init__(self, config: Config, couch: Couch, path: Path | None = None) -> None:
+        self.path = path or config.access_index
         self.heartbeat_s = config.feed_heartbeat_s
         self.couch = couch
         self.db = couch.db(config.database)
@@ -111,6 +112,30 @@ class Indexer:
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    async def catch_up(self, tell: Callable[[int, int], None]) -> None:
+        """Apply all that there is, the feed and the purges, and return. `tell` hears how many changes are in and left.
+
+        The next page is on its way while one is applied.
+        """
+        page = asyncio.create_task(self._page(self.writer.state.couch_seq))
+        try:
+            while True:
+                batch = await page
+                if batch.pending:
+                    page = asyncio.create_task(self._page(batch.last_seq))
+                await self._apply(batch)
+                tell(self.writer.state.change, batch.pending)
+                if not batch.pending:
+                    break
+        finally:
+            page.cancel()
+        await apply_purges(self.couch, self.db.name, self.writer, self._run)
+
+    async def _page(self, since: str) -> Batch:
+        answer = await self.db.changes(since, limit=BATCH, include_docs=True)
+        changes = tuple(change_of(row) for row in answer["results"])
+        return Batch(changes, str(answer["last_seq"]), int(answer.get("pending") or 0))
 
     async def _apply_feed(self) -> None:
         since = self.writer.state.couch_seq

@@ -25,22 +25,29 @@ async def follow_purges(
 
     `on_thread` runs a function of the writer where the writer may run.
     """
-    prefix = purge_db_prefix(database)
     while True:
         try:
-            names = {name for name in await couch.all_dbs() if name.startswith(prefix)}
-            known: dict[str, str] = await on_thread(writer.role_sets)
-            for role_set in known.keys() - {name.removeprefix(prefix) for name in names}:
-                await on_thread(writer.forget_role_set, role_set)
-            for name in names:
-                role_set = name.removeprefix(prefix)
-                await follow_one(couch, name, role_set, known.get(role_set, "0"), writer, on_thread)
+            await apply_purges(couch, database, writer, on_thread)
         except DomainError as error:
             log.warning("purge databases: %s; trying again", error.message)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def follow_one(
+async def apply_purges(
+    couch: Couch, database: str, writer: IndexWriter, on_thread: Callable[..., Awaitable[Any]]
+) -> None:
+    """Bring the index up to what the purge databases say now."""
+    prefix = purge_db_prefix(database)
+    names = {name for name in await couch.all_dbs() if name.startswith(prefix)}
+    known: dict[str, str] = await on_thread(writer.role_sets)
+    for role_set in known.keys() - {name.removeprefix(prefix) for name in names}:
+        await on_thread(writer.forget_role_set, role_set)
+    for name in names:
+        role_set = name.removeprefix(prefix)
+        await apply_one(couch, name, role_set, known.get(role_set, "0"), writer, on_thread)
+
+
+async def apply_one(
     couch: Couch, name: str, role_set: str, since: str, writer: IndexWriter, on_thread: Callable[..., Awaitable[Any]]
 ) -> None:
     """Apply what is new in one purge database. One that is deleted meanwhile is forgotten at the next look."""
