@@ -6,9 +6,17 @@ import asyncio
 import logging
 import platform
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from api.message_metrics import (
+    GROUPS,
+    UNKNOWN_NEWEST,
+    UNKNOWN_WEEK,
+    last_hundred,
+    replication_failures,
+    seven_days,
+)
 from core import __version__
 from core.config import Config
 from core.couch.client import Couch, Database, Doc
@@ -20,7 +28,6 @@ KEPT_S = 5.0
 DAY_MS = 86_400_000
 UNKNOWN_DB: Doc = {"name": "", "update_sequence": -1, "doc_count": -1, "doc_del_count": -1, "fragmentation": -1}
 UNKNOWN_WORKER: Doc = {"transitions_disabled": None, "retries": -1, "failed": -1, "overdue_tasks": -1}
-GROUPS = ("due", "scheduled", "muted", "failed", "delivered")
 # A view is counted as it stands, and brought up to date after the answer: nobody waits for a build (DDOC-92).
 AS_IT_STANDS: dict[str, Any] = {"reduce": True, "update": "lazy"}
 
@@ -45,14 +52,21 @@ class Metrics:
         self.clock = clock
         self.now_ms = now_ms
         self.started = clock()
-        self._kept: dict[int, tuple[float, asyncio.Future[Doc]]] = {}
+        self._kept: dict[tuple[str, int], tuple[float, asyncio.Future[Doc]]] = {}
 
     async def collect(self, connected_days: int = 7) -> Doc:
         """Everything EP-MON-1 lists; the answer is shared and at most five seconds old."""
-        kept = self._kept.get(connected_days)
+        return await self._keep(("v1", connected_days), lambda: self._collect(connected_days))
+
+    async def collect_v2(self, connected_days: int = 7) -> Doc:
+        """The same with messages by group, of all times and lately, and failed replications (EP-MON-4)."""
+        return await self._keep(("v2", connected_days), lambda: self._collect_v2(connected_days))
+
+    async def _keep(self, name: tuple[str, int], collect: Callable[[], Coroutine[Any, Any, Doc]]) -> Doc:
+        kept = self._kept.get(name)
         if kept is None or self.clock() - kept[0] > KEPT_S:
-            kept = (self.clock(), asyncio.ensure_future(self._collect(connected_days)))
-            self._kept[connected_days] = kept
+            kept = (self.clock(), asyncio.ensure_future(collect()))
+            self._kept[name] = kept
         return await asyncio.shield(kept[1])
 
     async def close(self) -> None:
@@ -118,6 +132,18 @@ class Metrics:
             "replication_limit": {"count": limits},
             "connected_users": {"count": seen},
         }
+
+    async def _collect_v2(self, connected_days: int) -> Doc:
+        now_ms = self.now_ms()
+        first, week, newest, failures = await asyncio.gather(
+            self.collect(connected_days),
+            self._or(UNKNOWN_WEEK, "messaging.outgoing.seven_days", lambda: seven_days(self.main, now_ms)),
+            self._or(UNKNOWN_NEWEST, "messaging.outgoing.last_hundred", lambda: last_hundred(self.main, now_ms)),
+            self._or(-1, "replication_failure.count", lambda: replication_failures(self.logs, now_ms, connected_days)),
+        )
+        total = first["messaging"]["outgoing"]["state"]
+        outgoing = {"total": total, "seven_days": week, "last_hundred": newest}
+        return {**first, "messaging": {"outgoing": outgoing}, "replication_failure": {"count": failures}}
 
     async def _or(self, unknown: Any, name: str, measure: Callable[[], Awaitable[Any]]) -> Any:
         """The metric, or what says that it failed (EP-MON-2)."""

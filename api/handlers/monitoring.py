@@ -24,6 +24,12 @@ async def get_monitoring(request: web.Request) -> web.Response:
     return json_response(await request.config_dict[METRICS].collect(days))
 
 
+async def get_monitoring_v2(request: web.Request) -> web.Response:
+    """GET /api/v2/monitoring: as version 1, with outgoing messages in total, of seven days, and the last hundred."""
+    days = whole_number(request, "connected_user_interval", 7, least=1, most=MOST_DAYS)
+    return json_response(await request.config_dict[METRICS].collect_v2(days))
+
+
 async def open_metrics(app: web.Application) -> AsyncIterator[None]:
     """A `cleanup_ctx` to come after the one that opens CouchDB."""
     app[METRICS] = metrics = Metrics(app[COUCH], app[CONFIG])
@@ -31,4 +37,7 @@ async def open_metrics(app: web.Application) -> AsyncIterator[None]:
     await metrics.close()
 
 
-ROUTES = [web.get("/api/v1/monitoring", get_monitoring)]
+ROUTES = [
+    web.get("/api/v1/monitoring", get_monitoring),
+    web.get("/api/v2/monitoring", get_monitoring_v2),
+]
