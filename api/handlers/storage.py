@@ -60,6 +60,8 @@ async def serve_storage(request: web.Request) -> web.StreamResponse:
         raise OfflineFirewall
     if name == "_users" and not user.is_admin and request.method not in READS:
         raise DocForbidden  # accounts change through the users API only (PROXY-2)
+    if name == "_replicate" and not user.is_admin:
+        raise DocForbidden  # it would have CouchDB call any address, within its own network too
     return await forward(request)
 
 

@@ -371,6 +371,15 @@ async def test_the_servers_own_notes_are_not_for_clients(client: Client, make_us
     assert [answer.status for answer in answers] == [403, 403]
 
 
+@pytest.mark.parametrize("path", ["/_replicate", "//_replicate", "/%5Freplicate", "/_replicate/"])
+async def test_couchdb_is_not_made_to_call_other_servers(client: Client, make_user: Any, path: str) -> None:
+    officer = await make_user("officer", roles=["program_officer"])
+    body = {"source": "http://127.0.0.1:1/inside", "target": "http://127.0.0.1:1/inside"}
+    answer = await raw(client, "POST", path, json=body, headers={**JSON, **officer})
+
+    assert (answer.status, (await answer.json())["error"]) == (403, "forbidden")
+
+
 async def test_a_login_leads_to_this_server_only(client: Client, make_user: Any) -> None:
     asha = await make_user("asha", roles=["chw"])
     for redirect in ("//evil.example", "https://evil.example", "/\\evil.example", "/%2F/evil.example", "javascript:x"):
