@@ -14,17 +14,14 @@ async def rebuild(config: Config, tell: Callable[[int, int], None]) -> int:
     """Read the whole database into a new index and exchange the files; the number of changes in it.
 
     A server that runs meanwhile answers from the old file until then, and goes on with the new one by itself. `tell`
-    hears, page by page, how many changes are in and how many are left. BlockingIOError while another rebuild runs.
+    hears, page by page, how many changes are in and how many are left. BlockingIOError while another rebuild runs. One that
+    was broken off is gone on with.
     """
     path = config.access_index
     new = path.with_name(f"{path.stem}-new{path.suffix}")
-    schema.remove(new)
-    try:
-        async with connect(config, connections=4) as couch, Indexer(config, couch, new) as indexer:
-            await indexer.catch_up(tell)
-            changes = indexer.writer.state.change
-        schema.remove(path)  # with its companions, which would spoil another file of the same name
-        new.rename(path)
-    finally:
-        schema.remove(new)
+    async with connect(config, connections=4) as couch, Indexer(config, couch, new) as indexer:
+        await indexer.catch_up(tell)
+        changes = indexer.writer.state.change
+    schema.remove(path)  # with its companions, which would spoil another file of the same name
+    new.rename(path)
     return changes
