@@ -51,7 +51,8 @@ async def serve_storage(request: web.Request) -> web.StreamResponse:
     database = request.config_dict[CONFIG].database
     name, *rest = (unquote(part) for part in request.rel_url.raw_path.split("/")[1:])
     if any(DOT_SEGMENTS.intersection(part.split("/")) for part in (name, *rest)):
-        raise DocForbidden  # a server behind us could take them for directories
+        # A server behind us could take them for directories.
+        raise OfflineFirewall if user.offline and name != database else DocForbidden
     if name == database:
         return await serve_main_database(request, user, rest)
     if name.startswith(f"{database}-user-") and name.endswith("-meta") and (rest or not user.offline):
