@@ -8,8 +8,9 @@ import secrets
 from urllib.parse import quote
 
 from core.couch.client import Database, Doc
-from core.errors import DomainError, InvalidInput
+from core.errors import InvalidInput, NotFound
 
+SECRET_PATH = "/_node/_local/_config/chttpd_auth/secret"
 NONCE_BYTES = 16
 PURPOSE = b"outpost credentials"
 
@@ -31,11 +32,12 @@ def credential_id(key: str) -> str:
 
 
 async def sealing_key(vault: Database) -> bytes:
-    """Derived from `chttpd_auth/secret`, which every node of a CouchDB shares and only administrators read."""
+    """Derived from `chttpd_auth/secret`, which only administrators read; made when there is none, as CouchDB does."""
     try:
-        secret = await vault.couch.request("GET", "/_node/_local/_config/chttpd_auth/secret")
-    except DomainError as error:
-        raise InvalidInput(f"credentials need CouchDB's option chttpd_auth/secret: {error.message}") from error
+        secret = await vault.couch.request("GET", SECRET_PATH)
+    except NotFound:
+        await vault.couch.request("PUT", SECRET_PATH, body=secrets.token_hex(32))
+        secret = await vault.couch.request("GET", SECRET_PATH)
     return hmac.digest(str(secret).encode(), PURPOSE, "sha256")
 
 

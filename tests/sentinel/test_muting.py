@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core.couch.changes import Change as FeedChange
 from core.couch.client import Database, Doc, Row
 from core.dates import iso_of
 from core.errors import InvalidInput
@@ -183,17 +184,14 @@ async def test_death_in_the_middle_is_made_good_by_the_repetition(  # TRN-10, TR
 
 
 async def test_reports_keep_their_order_around_a_muting_one(muting: Deployment, clock: Clock) -> None:  # TR-MUT-4
-    """All in one batch: what is registered before is muted, what comes after sees its effect."""
-    await muting.store(report("m1", "MUTE"), report("m2", "MUTE"), report("u1", "UNMUTE"), report("m3", "MUTE"))
-    await muting.process()
+    """All in one batch: each sees what the one before did."""
+    forms = {"m1": "MUTE", "m2": "MUTE", "u1": "UNMUTE", "m3": "MUTE"}
+    await muting.store(*(report(doc_id, form) for doc_id, form in forms.items()))
+    feed = [FeedChange("1", doc_id, "", False) for doc_id in forms]
+    await muting.processor().process(feed, await muting.transitions())
 
-    docs = await muting.db.get_many(["m1", "m2", "u1", "m3"])
-    assert [texts(docs[each]) for each in ("m1", "m2", "u1", "m3")] == [
-        ["mute"],
-        ["already_muted"],
-        ["unmute"],
-        ["mute"],
-    ]
+    docs = await muting.db.get_many(forms)
+    assert [texts(docs[each]) for each in forms] == [["mute"], ["already_muted"], ["unmute"], ["mute"]]
     assert "c1" in await muted(muting)
 
 
