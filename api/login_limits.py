@@ -16,12 +16,13 @@ from aiohttp import web
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import ConfigurationError
 
 from api.errors import Handler, TooManyRequests
 from api.forwarded import client_address
 from api.keys import CONFIG
 from core.config import Config
-from core.errors import DomainError
+from core.errors import DomainError, InvalidInput
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +73,19 @@ class LoginLimits:
 
 
 def redis_storage(url: str, **options: Any) -> RedisStorage:
-    return RedisStorage(
-        f"async+{url}",
-        implementation="redispy",
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        **options,
-    )
+    """Counters in Redis, which need not be there yet. InvalidInput where its client is not installed."""
+    try:
+        return RedisStorage(
+            f"async+{url}",
+            implementation="redispy",
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            **options,
+        )
+    except ConfigurationError as error:
+        raise InvalidInput(
+            f"REDIS_URL needs the package redis: pip install 'outpost-server[redis]' ({error})"
+        ) from error
 
 
 LIMITS = web.AppKey("login_limits", LoginLimits)

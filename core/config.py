@@ -63,7 +63,7 @@ class Config:
             data=Path(env.get("OUTPOST_DATA") or "data"),
             workers=whole_number(env, "OUTPOST_WORKERS", min(4, os.cpu_count() or 1), least=1, most=64),
             builds_url=env.get("BUILDS_URL") or None,
-            redis_url=env.get("REDIS_URL") or None,
+            redis_url=redis_url(env),
             trusted_proxies=networks(env, "OUTPOST_TRUSTED_PROXIES", cls.trusted_proxies),
             allow_cors=boolean(env, "OUTPOST_ALLOW_CORS"),
             force_password_change=boolean(env, "OUTPOST_FORCE_PASSWORD_CHANGE"),
@@ -144,6 +144,13 @@ def one_of(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, 
     text = env.get(name) or default
     if text not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {text!r}")
+    return text
+
+
+def redis_url(env: Mapping[str, str]) -> str | None:
+    text = env.get("REDIS_URL") or None
+    if text is not None and not text.startswith(("redis://", "rediss://")):
+        raise ValueError("REDIS_URL must look like redis://host:6379")
     return text
 
 

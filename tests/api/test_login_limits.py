@@ -147,3 +147,8 @@ async def test_logins_go_on_while_redis_is_away(couch: Couch, config: Config, in
     away = config.replace(redis_url=f"redis://127.0.0.1:{free_port()}")
     async with TestClient(TestServer(create_app(away))) as client:
         assert await guesses(client, 11) == [401] * 10 + [429]
+
+
+def test_an_address_that_is_no_redis_is_named() -> None:
+    with pytest.raises(ValueError, match="REDIS_URL must look like redis://host:6379"):
+        Config.from_env({"REDIS_URL": "http://127.0.0.1:6379"})
