@@ -588,7 +588,7 @@ async def test_bodies_beyond_the_limit_are_413(wire: Wire) -> None:
     assert (await wire.ask("GET /db/big"))[0] == 404
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x1f\x8b", b"not gzip", gzip.compress(b'{"a":"cut short"}')[:14]])
+@pytest.mark.parametrize("damage", [b"", b"\x1f\x8b", b"not gzip", gzip.compress(b'{"a":"cut short"}', mtime=0)[:14]])
 async def test_bad_gzip_is_400(wire: Wire, damage: bytes) -> None:
     status, told = await wire.ask("PUT /db/squeezed", damage, "Content-Encoding: gzip")
 
