@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +27,7 @@ T = TypeVar("T")
 Question = Callable[Concatenate[sqlite3.Connection, P], T]
 
 LONG_THREADS = 2  # whole lists computed at once; more wait their turn (REPL-150)
+LONG_NICENESS = 5
 SHORT_THREADS = 2
 CATCH_UP_S = 1.0
 READY_S = 5.0
@@ -45,7 +48,7 @@ class AccessIndex:
         self._connections = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._short = ThreadPoolExecutor(SHORT_THREADS, thread_name_prefix="access-short")
-        self._long = ThreadPoolExecutor(LONG_THREADS, thread_name_prefix="access-long")
+        self._long = ThreadPoolExecutor(LONG_THREADS, thread_name_prefix="access-long", initializer=give_way)
 
     async def close(self) -> None:
         await self.watch.close()
@@ -126,6 +129,12 @@ class AccessIndex:
             self._opened.append(local.connection)
         connection: sqlite3.Connection = local.connection
         return connection
+
+
+def give_way() -> None:
+    """Let everything else of this machine go before this thread, where the system has priorities of threads."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LONG_NICENESS)
 
 
 def feed_changes(connection: sqlite3.Connection, scope: Scope, place: Place, limit: int, deletions: bool) -> Found:

@@ -133,13 +133,13 @@ class Indexer:
         await apply_purges(self.couch, self.db.name, self.writer, self._run)
 
     async def _page(self, since: str) -> Batch:
-        answer = await self.db.changes(since, limit=BATCH, include_docs=True)
+        answer = await self.db.changes(since, limit=BATCH, include_docs=True, style="all_docs")
         changes = tuple(change_of(row) for row in answer["results"])
         return Batch(changes, str(answer["last_seq"]), int(answer.get("pending") or 0))
 
     async def _apply_feed(self) -> None:
         since = self.writer.state.couch_seq
-        feed = follow(self.db, since, limit=BATCH, include_docs=True, heartbeat_s=self.heartbeat_s)
+        feed = follow(self.db, since, limit=BATCH, include_docs=True, all_leaves=True, heartbeat_s=self.heartbeat_s)
         async for batch in feed:
             state = self.writer.state
             if batch.changes or batch.last_seq != state.couch_seq or batch.pending != state.pending:
@@ -189,8 +189,9 @@ class Indexer:
 
 def entry_of(change: Change, before: dict[str, object] | None) -> Entry:
     if change.deleted:
-        return Entry(change.id, change.rev, True, None if before is None else facts_of(before, change.id))
-    return Entry(change.id, change.rev, False, facts_of(change.doc or {}, change.id))
+        facts = None if before is None else facts_of(before, change.id)
+        return Entry(change.id, change.rev, True, facts, only_leaf=change.leaves == 1)
+    return Entry(change.id, change.rev, False, facts_of(change.doc or {}, change.id), only_leaf=change.leaves == 1)
 
 
 async def identity_of(db: Database) -> str:

@@ -14,7 +14,7 @@ async def rebuild(config: Config, tell: Callable[[int, int], None]) -> int:
     """Read the whole database into a new index and exchange the files; the number of changes in it.
 
     A server that runs meanwhile answers from the old file until then, and goes on with the new one by itself. `tell`
-    hears, page by page, how many changes are in and how many are left. BlockingIOError while another rebuild runs. One that
+    hears, page by page, how many changes are in and left. BlockingIOError while another rebuild runs. One that
     was broken off is gone on with.
     """
     path = config.access_index

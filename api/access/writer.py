@@ -26,12 +26,16 @@ POSITION_STEP = 1000  # changes between the positions that are kept for tokens o
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document as a change left it. `facts` of a deleted one are its last live body's; None keeps what is known."""
+    """A document as a change left it. `facts` of a deleted one are its last live body's; None keeps what is known.
+
+    `only_leaf`: it has no conflicting revisions, so the same revision once more is no news.
+    """
 
     id: str
     rev: str
     deleted: bool
     facts: Facts | None
+    only_leaf: bool = False
 
 
 class IndexWriter:
@@ -127,9 +131,12 @@ class IndexWriter:
         deletions: list[tuple[object, ...]] = []
         signoffs: list[tuple[int, int]] = []
         changes: dict[int, tuple[int, Facts]] = {}
+        stored = self._stored_revs(numbers[entry.id] for entry in entries if entry.id not in new)
         for entry in entries:
             change += 1
             n = numbers[entry.id]
+            if entry.only_leaf and stored.get(n) == (entry.rev, entry.deleted):
+                continue  # a cluster's feed may repeat itself
             facts = entry.facts
             if facts is None and entry.id not in new:
                 deletions.append((entry.rev, DELETED, change, n))
@@ -157,6 +164,10 @@ class IndexWriter:
         self.connection.executemany("INSERT INTO signoff VALUES (?, ?)", signoffs)
         moved = self._move_contacts(changes, numbers, updated)
         return self._move_state(change, max(moved, self.state.moved), couch_seq, pending)
+
+    def _stored_revs(self, numbers: Iterable[int]) -> dict[int, tuple[str, bool]]:
+        sql = f"SELECT n, rev, flags & {DELETED} FROM json_each(?) CROSS JOIN node ON n = value WHERE rev IS NOT NULL"
+        return {n: (rev, bool(deleted)) for n, rev, deleted in self.connection.execute(sql, (as_json(numbers),))}
 
     def _number(self, names: set[str]) -> tuple[dict[str, int], set[str]]:
         """The number of each name, and which names are new to the index."""

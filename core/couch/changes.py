@@ -22,13 +22,17 @@ LONGEST_WAIT_S = 10.0
 
 @dataclass(frozen=True)
 class Change:
-    """One row of the feed. `doc` only where the feed was asked for documents. Never compare or parse `seq`."""
+    """One row of the feed. `doc` only where the feed was asked for documents. Never compare or parse `seq`.
+
+    `leaves` counts the leaf revisions where the feed was asked for them, else it is 1.
+    """
 
     seq: str
     id: str
     rev: str
     deleted: bool
     doc: Doc | None = None
+    leaves: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ async def follow(
     *,
     limit: int = 500,
     include_docs: bool = False,
+    all_leaves: bool = False,
     heartbeat_s: float = 25.0,
     doc_ids: list[str] | None = None,
 ) -> AsyncIterator[Batch]:
@@ -61,6 +66,8 @@ async def follow(
     params: dict[str, Any] = {"feed": "longpoll", "limit": limit, "heartbeat": int(heartbeat_s * 1000)}
     if include_docs:
         params["include_docs"] = True
+    if all_leaves:
+        params["style"] = "all_docs"
     if doc_ids is not None:
         params["filter"] = "_doc_ids"
     body = None if doc_ids is None else {"doc_ids": doc_ids}
@@ -96,4 +103,5 @@ def change_of(row: dict[str, Any]) -> Change:
         rev=row["changes"][0]["rev"],
         deleted=bool(row.get("deleted")),
         doc=row.get("doc"),
+        leaves=len(row["changes"]),
     )

@@ -404,6 +404,31 @@ def test_documents_passed_on_an_earlier_page_come_with_a_contact_that_moves_in_b
     assert set(known) == {"person-0", "person-1", "person-2", "doc-0"}
 
 
+def test_a_change_that_the_feed_repeats_is_no_news_unless_there_are_conflicts() -> None:
+    writer = empty_index()
+    facts = facts_of({"_id": "doc-0", "type": "form"})
+    scope = scope_for(HOME, [])
+
+    def news(entry: Entry) -> list[str]:
+        before = Place.at(writer.state.change)
+        after = writer.apply([entry], "seq", 0)
+        assert after.change == before.change + 1
+        return [row.rev for _, row in feed.changes(writer.connection, scope, before, 10, deletions=True).rows]
+
+    first = Entry("doc-0", "1-a", False, facts, only_leaf=True)
+    gone = Entry("doc-0", "2-b", True, None, only_leaf=True)
+
+    assert [news(each) for each in (first, first, replace(first, only_leaf=False), gone, gone, first)] == [
+        ["1-a"],
+        [],
+        ["1-a"],
+        ["2-b"],
+        [],
+        ["1-a"],
+    ]
+    writer.close()
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(history=histories, user=users, limits=role_limits)
 def test_stored_facts_judge_like_the_body(history: list[Any], user: Body, limits: list[Body]) -> None:
