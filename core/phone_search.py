@@ -15,7 +15,7 @@ async def contacts_by_phone(db: Database, rules: PhoneRules, number: str) -> lis
     The view narrows a number to those with the same ending, in any notation; the rules of the deployment decide.
     """
     ending = "".join(each for each in number if each.isdigit())[-ENDING_DIGITS:]
-    rows = await db.view("medic", "contacts_by_phone_ending", key=ending, include_docs=True)
+    rows = await db.view("medic-phones", "contacts_by_phone_ending", key=ending, include_docs=True)
     docs = [row["doc"] for row in rows if row.get("doc")]
     return await hydrate(db, [doc for doc in docs if means(rules, str(doc["phone"]), number)])
 

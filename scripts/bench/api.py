@@ -134,7 +134,7 @@ async def fill(couch: Server, db: str) -> None:
     profiles = [{"_id": f"org.couchdb.user:{each}", "type": "user-settings", "name": each} for each in account_names()]
     await couch.call("POST", f"/{db}/_bulk_docs", {"docs": [*documents(), *profiles]})
     await couch.call("POST", "/_users/_bulk_docs", {"docs": accounts()})
-    for view in ("medic/_view/contacts_by_phone_ending", "medic-client/_view/contacts_by_phone"):
+    for view in ("medic-phones/_view/contacts_by_phone_ending", "medic-client/_view/contacts_by_phone"):
         await couch.call("GET", f"/{db}/_design/{view}?limit=1")
 
 

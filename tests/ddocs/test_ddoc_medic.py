@@ -69,8 +69,8 @@ def test_contacts_by_depth_ignores_what_is_no_contact_type(rows, doc_type):  # D
     ],
 )
 def test_contacts_by_phone_ending_reads_any_notation(keys, phone, expected):  # EP-CBP-5
-    assert keys("medic/contacts_by_phone_ending", {"type": "contact", "phone": phone}) == expected
-    assert keys("medic/contacts_by_phone_ending", {"type": "data_record", "phone": phone}) == []
+    assert keys("medic-phones/contacts_by_phone_ending", {"type": "contact", "phone": phone}) == expected
+    assert keys("medic-phones/contacts_by_phone_ending", {"type": "data_record", "phone": phone}) == []
 
 
 def test_docs_by_shortcode_reads_any_type(rows):  # DDOC-12
