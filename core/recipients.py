@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from core.couch.client import Doc
+from core.documents import contact_type_id
 from core.lineage import ancestors, lineage, nearest
 from core.phones import has_country_code
 from core.settings import Settings
@@ -61,9 +62,10 @@ def resolution_view(doc: Doc, context: MessageContext) -> Mapping[str, Any]:
 
 def aliases(doc: Doc) -> Doc:
     """`clinic`, `health_center`... as the nearest place of that type above a contact, or above a report's sender."""
-    start = start_of_lineage(doc)
-    found = {alias: nearest(start, type_id) for alias, type_id in ALIASES.items()}
-    return {alias: place for alias, place in found.items() if place}
+    by_type: dict[str | None, Doc] = {}
+    for each in lineage(start_of_lineage(doc)):
+        by_type.setdefault(contact_type_id(each), each)
+    return {alias: by_type[type_id] for alias, type_id in ALIASES.items() if type_id in by_type}
 
 
 def start_of_lineage(doc: Any) -> Any:
