@@ -82,7 +82,14 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
 
 
 def log_count(request: web.Request, user: User, found: Listing) -> None:
-    """Remember the size of the user's list in the logs database, after the answer (REPL-88, REPL-132)."""
+    """Remember the size of the user's list in the logs database, after the answer (REPL-88, REPL-132).
+
+    Once for all lists of a user that are asked for meanwhile.
+    """
+    name = f"replication-count-{user.name}"
+    unfinished: set[Any] = request.config_dict[UNFINISHED]
+    if any(isinstance(each, asyncio.Task) and each.get_name() == name for each in unfinished):
+        return
     logs = request.config_dict[COUCH].db(request.config_dict[CONFIG].db_name("logs"))
     entry = {
         "user": user.name,
@@ -93,12 +100,11 @@ def log_count(request: web.Request, user: User, found: Listing) -> None:
 
     async def write() -> None:
         try:
-            await logs.update(f"replication-count-{user.name}", lambda doc: {**(doc or {}), **entry})
+            await logs.update(name, lambda doc: {**(doc or {}), **entry})
         except DomainError as error:
             log.warning("the size of a replication was not recorded: %s", error.message)
 
-    task = asyncio.create_task(write())
-    unfinished: set[Any] = request.config_dict[UNFINISHED]
+    task = asyncio.create_task(write(), name=name)
     unfinished.add(task)
     task.add_done_callback(unfinished.discard)
 
