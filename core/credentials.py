@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import hmac
 import secrets
 from urllib.parse import quote
+
+from cryptography.fernet import Fernet, InvalidToken
 
 from core.couch.client import Database, Doc
 from core.errors import InvalidInput, NotFound
 
 SECRET_PATH = "/_node/_local/_config/chttpd_auth/secret"
-NONCE_BYTES = 16
 PURPOSE = b"outpost credentials"
 
 
@@ -38,30 +39,16 @@ async def sealing_key(vault: Database) -> bytes:
     except NotFound:
         await vault.couch.request("PUT", SECRET_PATH, body=secrets.token_hex(32))
         secret = await vault.couch.request("GET", SECRET_PATH)
-    return hmac.digest(str(secret).encode(), PURPOSE, "sha256")
+    return base64.urlsafe_b64encode(hmac.digest(str(secret).encode(), PURPOSE, "sha256"))
 
 
 def seal(secret: str, key: bytes) -> str:
-    """`nonce:cipher:tag` in hexadecimal: a key stream of SHAKE-256, then a tag of HMAC-SHA-256 over both."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    cipher = mixed(secret.encode(), key, nonce)
-    return f"{nonce.hex()}:{cipher.hex()}:{tag_of(key, nonce, cipher).hex()}"
+    """The secret as a Fernet token: AES-128-CBC under HMAC-SHA-256."""
+    return Fernet(key).encrypt(secret.encode()).decode()
 
 
 def unseal(sealed: str, key: bytes) -> str:
     try:
-        nonce, cipher, tag = (bytes.fromhex(part) for part in sealed.split(":"))
-    except ValueError as error:
-        raise InvalidInput("the credential in the vault cannot be read: store it again") from error
-    if not hmac.compare_digest(tag, tag_of(key, nonce, cipher)):
-        raise InvalidInput("the credential was sealed under another secret of CouchDB: store it again")
-    return mixed(cipher, key, nonce).decode()
-
-
-def mixed(text: bytes, key: bytes, nonce: bytes) -> bytes:
-    stream = hashlib.shake_256(hmac.digest(key, b"stream" + nonce, "sha256")).digest(len(text))
-    return bytes(one ^ other for one, other in zip(text, stream, strict=True))
-
-
-def tag_of(key: bytes, nonce: bytes, cipher: bytes) -> bytes:
-    return hmac.digest(key, b"tag" + nonce + cipher, "sha256")
+        return Fernet(key).decrypt(sealed.encode()).decode()
+    except InvalidToken as error:
+        raise InvalidInput("the credential cannot be opened with CouchDB's present secret: store it again") from error
