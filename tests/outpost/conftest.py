@@ -67,6 +67,12 @@ class Deployment:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(10)
 
+    def end(self) -> None:
+        """Make sure that nothing is left running; its processes go with the supervisor."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def pids(self, name: str) -> list[int]:
         """The processes of that name that the supervisor has started, in order; the last ones live."""
         return [int(pid) for pid in re.findall(rf"[ \"]{re.escape(name)} runs as process (\d+)", self.log)]
@@ -93,11 +99,22 @@ def deployment(
     """One deployment for the tests of a module: on its own embedded store, or on the CouchDB that COUCH_URL names."""
     embedded = couch_url == request.getfixturevalue("embedded_store")
     deployment = Deployment(tmp_path_factory.mktemp("deployment"), None if embedded else couch_url)
-    deployment.start()
-    yield deployment
-    assert deployment.stop() == 0
+    try:
+        deployment.start()
+        yield deployment
+        assert deployment.stop() == 0
+    finally:
+        deployment.end()
     if not embedded:
         remove(couch_url, deployment.database)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment of the test's own, not started yet; whatever becomes of the test, nothing of it is left running."""
+    deployment = Deployment(tmp_path)
+    yield deployment
+    deployment.end()
 
 
 def remove(couch_url: str, database: str) -> None:

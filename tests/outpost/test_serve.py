@@ -58,15 +58,14 @@ async def test_a_killed_process_is_started_again(deployment: Deployment, name: s
     assert answer.status_code == 200
 
 
-def test_everything_stops_when_the_supervisor_is_killed(tmp_path: Path) -> None:
-    deployment = Deployment(tmp_path)
-    deployment.start()
+def test_everything_stops_when_the_supervisor_is_killed(fresh: Deployment) -> None:
+    fresh.start()
     names = ("store", "index", "worker[0]", "worker[1]", "sentinel")
-    pids = [deployment.pids(name)[-1] for name in names]
-    assert deployment.process is not None
+    pids = [fresh.pids(name)[-1] for name in names]
+    assert fresh.process is not None
 
-    deployment.process.kill()
-    deployment.process.wait()
+    fresh.process.kill()
+    fresh.process.wait()
 
     deadline = time.monotonic() + 10
     while any(alive(pid) for pid in pids):
@@ -81,20 +80,19 @@ def alive(pid: int) -> bool:
     return True
 
 
-def test_a_warm_start_keeps_login_and_data(tmp_path: Path) -> None:
-    deployment = Deployment(tmp_path)
-    del deployment.env["OUTPOST_ADMIN"]
-    deployment.start()
+def test_a_warm_start_keeps_login_and_data(fresh: Deployment, tmp_path: Path) -> None:
+    del fresh.env["OUTPOST_ADMIN"]
+    fresh.start()
     password = (tmp_path / "outpost" / "admin-password").read_text().strip()
     with httpx.Client(auth=("admin", password)) as http:
-        assert http.put(f"{deployment.db_url}/kept", json={"type": "person"}).status_code == 201
-    assert deployment.stop() == 0
+        assert http.put(f"{fresh.db_url}/kept", json={"type": "person"}).status_code == 201
+    assert fresh.stop() == 0
 
-    deployment.start()
+    fresh.start()
 
     with httpx.Client(auth=("admin", password)) as http:
-        assert http.get(f"{deployment.db_url}/kept").status_code == 200
-    assert deployment.stop() == 0
+        assert http.get(f"{fresh.db_url}/kept").status_code == 200
+    assert fresh.stop() == 0
     assert (tmp_path / "outpost" / "admin-password").stat().st_mode & 0o777 == 0o600
 
 
@@ -172,14 +170,13 @@ async def test_it_waits_for_a_couchdb_that_is_not_up_yet_and_says_so(tmp_path: P
     assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-def test_two_servers_do_not_share_a_data_folder(tmp_path: Path) -> None:
-    deployment = Deployment(tmp_path)
-    deployment.start()
+def test_two_servers_do_not_share_a_data_folder(fresh: Deployment, tmp_path: Path) -> None:
+    fresh.start()
 
     result = run("serve", "--port", "0", "--store-port", "0", "--data", str(tmp_path / "outpost"))
 
     assert_refused(result, "already running")
-    assert deployment.stop() == 0
+    assert fresh.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -198,15 +195,14 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "usage: outpost" in result.stdout
 
 
-async def test_json_logs_are_one_object_a_line(tmp_path: Path) -> None:
+async def test_json_logs_are_one_object_a_line(fresh: Deployment) -> None:
     import orjson
 
-    deployment = Deployment(tmp_path)
-    deployment.env["OUTPOST_LOG_FORMAT"] = "json"
-    deployment.start()
-    assert deployment.stop() == 0
+    fresh.env["OUTPOST_LOG_FORMAT"] = "json"
+    fresh.start()
+    assert fresh.stop() == 0
 
-    lines = [line for line in deployment.log.splitlines() if line.startswith("{")]
+    lines = [line for line in fresh.log.splitlines() if line.startswith("{")]
     assert {"time", "level", "process", "request_id", "message"} <= set(orjson.loads(lines[0]))
 
     async def logged() -> bool:
