@@ -25,8 +25,8 @@ from tests.conftest import basic
 JSON = {"Accept": "application/json"}
 
 
-def request_with(**headers: str) -> web.Request:
-    return make_mocked_request("GET", "/", headers=CIMultiDict(headers))
+def request_with(path: str = "/api/v1/settings", **headers: str) -> web.Request:
+    return make_mocked_request("GET", path, headers=CIMultiDict(headers))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,17 @@ def test_a_failure_is_told_in_json_or_text(error: DomainError, status: int, as_j
     assert (in_json.status, in_json.body) == (status, as_json)  # ERR-2
     assert in_json.headers["Content-Type"] == "application/json; charset=utf-8"  # EP-1
     assert (in_text.status, in_text.body) == (status, as_text)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [(DomainError(), 500, "internal_server_error"), (Unavailable("Server error"), 503, "service_unavailable")],
+)
+def test_clients_of_couchdb_are_told_our_failures_in_its_form(error: DomainError, status: int, slug: str) -> None:
+    answer = render(request_with("/medic/"), error)
+
+    assert answer.status == status
+    assert answer.body == b'{"error":"%b","reason":"Server error"}' % slug.encode()
 
 
 @pytest.mark.parametrize(
