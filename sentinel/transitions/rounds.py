@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,12 @@ class Rounds:
         """Run all to their end: the failure of each, or None."""
         works = list(works)
         self._active += len(works)
-        return await asyncio.gather(*(self._in_step(work) for work in works), return_exceptions=True)
+        try:
+            return await asyncio.gather(*(self._in_step(work) for work in works), return_exceptions=True)
+        finally:
+            for work in works:  # told to stop before their turn came
+                if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                    work.close()
 
     async def _in_step(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -9,6 +9,22 @@ const local = new PouchDB(`phone-${process.pid}`, { adapter: 'memory' });
 let sync = null;
 const events = [];
 
+function startSync() {
+  sync = local.sync(remote, { live: true, retry: true, back_off_function: () => 200, heartbeat: 5000 });
+  sync.on('denied', denied => events.push({ denied: (denied.doc && (denied.doc.id || denied.doc._id)) || null }));
+  sync.on('error', error => events.push({ error: String(error) }));
+}
+
+// PouchDB leaves a request that broke off uncaught in places. A browser goes on after that, and so does a phone,
+// whose app starts the sync again.
+process.on('unhandledRejection', error => {
+  events.push({ uncaught: String(error) });
+  if (!sync || sync.restarting) { return; }
+  sync.restarting = true;
+  sync.cancel();
+  setTimeout(() => { if (sync) { startSync(); } }, 300);
+});
+
 const commands = {
   async pull() {
     const result = await local.replicate.from(remote, { batch_size: 100 });
@@ -23,9 +39,7 @@ const commands = {
     };
   },
   async live() {
-    sync = local.sync(remote, { live: true, retry: true, back_off_function: () => 200, heartbeat: 5000 });
-    sync.on('denied', denied => events.push({ denied: (denied.doc && (denied.doc.id || denied.doc._id)) || null }));
-    sync.on('error', error => events.push({ error: String(error) }));
+    startSync();
     return { live: true };
   },
   async stop() {
