@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from aiohttp import web
 
 from api.auth import REFUSED
 from api.errors import error_middleware, render
-from api.keys import CONFIG
+from api.keys import CONFIG, NOW
 from api.lifespan import LIFESPANS, STOPPING, end_feeds
 from api.login_limits import limit_logins
 from api.pipeline import UNFINISHED, before_headers, enter, finish_writes, identify
@@ -19,7 +21,12 @@ from core.config import Config
 LARGEST_BODY_BYTES = 33_554_432  # of a body that is read whole; what is streamed has no limit of ours (10 §0)
 
 
-def create_app(config: Config) -> web.Application:
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(config: Config, now: Callable[[], datetime] = utc_now) -> web.Application:
+    """`now` dates what comes in: incoming records, the states of messages, infodocs."""
     public = public_routes(config.database)
     app = web.Application(
         client_max_size=LARGEST_BODY_BYTES,
@@ -32,6 +39,7 @@ def create_app(config: Config) -> web.Application:
         ],
     )
     app[CONFIG] = config
+    app[NOW] = now
     app[STOPPING] = asyncio.Event()
     app[OPEN_FEEDS] = set()
     app[UNFINISHED] = set()

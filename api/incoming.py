@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aiohttp import web
 
-from api.keys import CONFIG, COUCH, DB
+from api.keys import CONFIG, COUCH, DB, NOW
 from core.couch.client import Database, Doc, Row
 from core.messages import DuplicateGuard
 from core.settings import Settings
@@ -18,9 +18,7 @@ from sentinel.transitions import save_new
 class Incoming:
     """Stores new records, under the settings a request began with and the translations of that moment."""
 
-    def __init__(
-        self, db: Database, sentinel_db: Database, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, db: Database, sentinel_db: Database, now: Callable[[], datetime]) -> None:
         self.db = db
         self.sentinel_db = sentinel_db
         self.now = now
@@ -55,5 +53,5 @@ INCOMING = web.AppKey("incoming", Incoming)
 
 async def incoming_lifespan(app: web.Application) -> AsyncIterator[None]:
     """A `cleanup_ctx` to come after the one that opens CouchDB."""
-    app[INCOMING] = Incoming(app[DB], app[COUCH].db(app[CONFIG].db_name("sentinel")))
+    app[INCOMING] = Incoming(app[DB], app[COUCH].db(app[CONFIG].db_name("sentinel")), app[NOW])
     yield

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
-from api.keys import CONFIG, COUCH
+from api.keys import CONFIG, COUCH, NOW
 from core.couch.client import Database, Doc
 from core.dates import iso_of
 from core.errors import DomainError
@@ -25,7 +25,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 class Infodocs:
     """Collects what was written and stores it in bulk; `note` never waits and never fails."""
 
-    def __init__(self, sentinel_db: Database, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, sentinel_db: Database, now: Callable[[], datetime]) -> None:
         self.db = sentinel_db
         self.now = now
         self._waiting: dict[str, str] = {}
@@ -111,7 +111,7 @@ INFODOCS = web.AppKey("infodocs", Infodocs)
 
 async def infodoc_lifespan(app: web.Application) -> AsyncIterator[None]:
     """A `cleanup_ctx` to come after the one that opens CouchDB: stores in the background, and the rest at the end."""
-    app[INFODOCS] = infodocs = Infodocs(app[COUCH].db(app[CONFIG].db_name("sentinel")))
+    app[INFODOCS] = infodocs = Infodocs(app[COUCH].db(app[CONFIG].db_name("sentinel")), app[NOW])
     task = asyncio.create_task(infodocs.run())
     yield
     task.cancel()

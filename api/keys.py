@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from api.sessions import Sessions, User
 
 CONFIG = web.AppKey("config", Config)
+NOW: web.AppKey[Callable[[], datetime]] = web.AppKey("now")  # what is stored says that it is this moment
 COUCH = web.AppKey("couch", Couch)
 DB = web.AppKey("db", Database)
 SETTINGS = web.AppKey("settings", SettingsWatch)
