@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 from aiohttp import web
 
 from api.errors import Handler, OfflineFirewall, StorageError, error_middleware, render
@@ -24,9 +26,9 @@ answer_errors = error_middleware(render_as_json)
 def always_json(handler: Handler) -> Handler:
     """The handler, its failures told in JSON."""
 
+    @wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
         response: web.StreamResponse = await answer_errors(request, handler)
         return response
 
-    answer.__doc__ = handler.__doc__
     return answer

@@ -1,7 +1,12 @@
-"""Read and check what a request brings; every refusal names the parameter and what was expected."""
+"""Read and check what a request brings; every refusal names the parameter and what was expected.
+
+A query parameter is declared once, as a `Param`: handlers read it through that, and the API's description shows it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -59,3 +64,87 @@ def json_param(request: web.Request, name: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
+
+
+TEXT: Mapping[str, Any] = {"type": "string"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Param:
+    """A query parameter that is a text: its name, what it is for, and what it takes as JSON Schema."""
+
+    name: str
+    about: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: TEXT)
+    required: bool = False
+
+    def text(self, request: web.Request) -> str | None:
+        return request.query.get(self.name)
+
+    def described(self) -> dict[str, Any]:
+        """As OpenAPI has it."""
+        return {
+            "name": self.name,
+            "in": "query",
+            "description": self.about,
+            "required": self.required,
+            "schema": dict(self.schema),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag(Param):
+    """A boolean; see `flag`."""
+
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "boolean", "default": False})
+
+    def read(self, request: web.Request) -> bool:
+        return flag(request, self.name)
+
+    def described(self) -> dict[str, Any]:
+        return {**super().described(), "allowEmptyValue": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeNumber(Param):
+    """A whole number within bounds."""
+
+    default: int
+    least: int
+    most: int
+
+    def read(self, request: web.Request) -> int:
+        return whole_number(request, self.name, self.default, least=self.least, most=self.most)
+
+    def described(self) -> dict[str, Any]:
+        bounds = {"type": "integer", "minimum": self.least, "maximum": self.most, "default": self.default}
+        return {**super().described(), "schema": bounds}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextList(Param):
+    """Texts separated by commas."""
+
+    def read(self, request: web.Request) -> list[str] | None:
+        """Each text once; None when the parameter is absent."""
+        text = self.text(request)
+        if text is None:
+            return None
+        return list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+
+    def described(self) -> dict[str, Any]:
+        texts = {"type": "array", "items": dict(self.schema)}
+        return {**super().described(), "schema": texts, "style": "form", "explode": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonParam(Param):
+    """A value written as JSON; one that is no JSON counts as a text (AUTH-6)."""
+
+    def read(self, request: web.Request) -> Any:
+        return json_param(request, self.name)
+
+    def described(self) -> dict[str, Any]:
+        described = super().described()
+        schema = described.pop("schema")
+        return {**described, "content": {"application/json": {"schema": schema}}}

@@ -11,6 +11,7 @@ from aiohttp import web
 from api.auth import current_user
 from api.keys import COUCH, DB, REQUEST_SETTINGS
 from api.login_page import asset_bytes, policy_page
+from api.operations import Access, Operation, describe
 from api.responses import json_response
 from api.safe_html import safe_html
 from core.couch.client import Doc, doc_path
@@ -93,6 +94,7 @@ async def attachment(request: web.Request, doc: Doc, name: Any) -> tuple[bytes, 
     return body, str(stub.get("content_type") or "application/octet-stream")
 
 
+@describe(Operation(access=Access.ADMIN, answers={200: dict[str, str]}))
 async def get_couch_config_attachments(request: web.Request) -> web.Response:
     """GET /api/couch-config-attachments: how CouchDB compresses attachments, for upload tools (AUTH-131).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 from aiohttp import web
@@ -12,13 +12,42 @@ from api.auth import current_user, require, require_online
 from api.errors import StorageError
 from api.infodocs import note_writes
 from api.keys import DB
+from api.operations import Access, Operation, describe
 from api.params import read_json, require_json
 from api.responses import Stream
 from core.bulk_delete import bulk_delete
+from core.shapes import Name
 
 MOST_NAMED = 20  # duplicates listed in an error
 
 
+class DocToDelete(TypedDict):
+    _id: Name
+
+
+class DocsToDelete(TypedDict):
+    docs: list[DocToDelete]
+
+
+class DeletedRow(TypedDict):
+    """What became of one document, or of a place whose contact went."""
+
+    id: str
+    ok: NotRequired[bool]
+    rev: NotRequired[str]
+    error: NotRequired[str]
+    reason: NotRequired[str]
+    status: NotRequired[int]
+
+
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_edit",),
+        body=DocsToDelete,
+        answers={200: list[list[DeletedRow]]},
+    )
+)
 async def post_bulk_delete(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/bulk-delete `{"docs": [{"_id": ...}]}`: an array of results for each 100 documents, as they go.
 

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from aiohttp import web
 
 from api.auth import require_online
 from api.errors import StorageError
 from api.keys import DB, REQUEST_SETTINGS
-from api.params import read_json, require_json
+from api.operations import Access, Operation, describe
+from api.params import Param, read_json, require_json
 from api.responses import json_response
 from core.phone_search import contacts_by_phone
 from core.phones import PhoneRules
 
+PHONE = Param(name="phone", about="a phone number in any notation")
 
+
+class AskedPhone(TypedDict):
+    phone: str
+
+
+class ContactsFound(TypedDict):
+    ok: bool
+    docs: list[dict[str, Any]]
+
+
+@describe(Operation(access=Access.ONLINE, query=(PHONE,), answers={200: ContactsFound}, errors=(404,)))
 async def get_contacts_by_phone(request: web.Request) -> web.Response:
     """GET /api/v1/contacts-by-phone?phone=: `{ok, docs}` with the hydrated contacts of a number in any notation.
 
     Online users only. 404 when nobody has it, 400 when it is no phone number.
     """
     require_online(request)
-    return await answer_contacts(request, request.query.get("phone"))
+    return await answer_contacts(request, PHONE.text(request))
 
 
+@describe(Operation(access=Access.ONLINE, query=(PHONE,), body=AskedPhone, answers={200: ContactsFound}, errors=(404,)))
 async def post_contacts_by_phone(request: web.Request) -> web.Response:
     """POST /api/v1/contacts-by-phone `{"phone": "..."}`: as GET. The query wins."""
     require_json(request)
     require_online(request)
-    asked: Any = request.query.get("phone")
+    asked: Any = PHONE.text(request)
     if asked is None:
         body = await read_json(request)
         asked = body.get("phone") if isinstance(body, dict) else None

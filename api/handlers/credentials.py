@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from aiohttp import web
 
 from api.auth import require_online
 from api.errors import InsufficientPrivileges
 from api.keys import CONFIG, COUCH
+from api.operations import Access, Operation, describe
 from api.responses import json_response
 from core.credentials import store_credential
 from core.errors import InvalidInput
 
 
+class CredentialStored(TypedDict):
+    ok: bool
+
+
+@describe(Operation(access=Access.ADMIN, body={"text/plain": str}, answers={200: CredentialStored}, errors=(409,)))
 async def put_credential(request: web.Request) -> web.Response:
     """PUT /api/v1/credentials/{key}: keep the body, a text, as the secret of that name. Server administrators only."""
     user = require_online(request)

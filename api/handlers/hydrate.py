@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 from aiohttp import web
@@ -11,27 +11,45 @@ from aiohttp import web
 from api.auth import require_online
 from api.errors import StorageError
 from api.keys import DB
-from api.params import json_param, read_json, require_json
+from api.operations import Access, Operation, describe
+from api.params import JsonParam, read_json, require_json
 from api.responses import JSON_TYPE, Stream, json_response
 from core.contacts import shown
 from core.couch.client import Row
 from core.hydration import hydrate_ids
 
+TEXTS = {"type": "array", "items": {"type": "string"}}
+DOC_IDS = JsonParam(name="doc_ids", about="a JSON array of document ids", schema=TEXTS)
 
+
+class AskedIds(TypedDict):
+    doc_ids: list[str]
+
+
+class HydratedRow(TypedDict):
+    """A document with all it refers to, or that there is none."""
+
+    id: str
+    doc: NotRequired[dict[str, Any]]
+    error: NotRequired[str]
+
+
+@describe(Operation(access=Access.ONLINE, query=(DOC_IDS,), answers={200: list[HydratedRow]}))
 async def get_hydrated(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/hydrate?doc_ids=["a","b"]: `[{id, doc} or {id, error: "not_found"}]` in the order of the ids.
 
     Online users only. 400 when `doc_ids` is not a JSON array of texts.
     """
     require_online(request)
-    return await answer_hydrated(request, json_param(request, "doc_ids"))
+    return await answer_hydrated(request, DOC_IDS.read(request))
 
 
+@describe(Operation(access=Access.ONLINE, query=(DOC_IDS,), body=AskedIds, answers={200: list[HydratedRow]}))
 async def post_hydrated(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/hydrate `{"doc_ids": [...]}`: as GET, for lists too long for a URL. The query wins."""
     require_json(request)
     require_online(request)
-    asked = json_param(request, "doc_ids")
+    asked = DOC_IDS.read(request)
     if asked is None:
         body = await read_json(request)
         asked = body.get("doc_ids") if isinstance(body, dict) else None

@@ -8,25 +8,35 @@ from aiohttp import web
 
 from api.keys import CONFIG, COUCH
 from api.metrics import Metrics
-from api.params import whole_number
+from api.monitoring_shapes import Monitoring, MonitoringV2
+from api.operations import Access, Operation, describe
+from api.params import WholeNumber
 from api.responses import json_response
 
 METRICS = web.AppKey("metrics", Metrics)
-MOST_DAYS = 90
+CONNECTED_DAYS = WholeNumber(
+    name="connected_user_interval",
+    about="users count as connected when seen in that many days",
+    default=7,
+    least=1,
+    most=90,
+)
 
 
+@describe(Operation(access=Access.PUBLIC, query=(CONNECTED_DAYS,), answers={200: Monitoring}))
 async def get_monitoring(request: web.Request) -> web.Response:
     """GET /api/v1/monitoring: versions, databases, backlogs, messages; a metric that fails is -1 or "".
 
     ?connected_user_interval=7: users count as connected when seen in that many days. The answer may be 5 s old.
     """
-    days = whole_number(request, "connected_user_interval", 7, least=1, most=MOST_DAYS)
+    days = CONNECTED_DAYS.read(request)
     return json_response(await request.config_dict[METRICS].collect(days))
 
 
+@describe(Operation(access=Access.PUBLIC, query=(CONNECTED_DAYS,), answers={200: MonitoringV2}))
 async def get_monitoring_v2(request: web.Request) -> web.Response:
     """GET /api/v2/monitoring: as version 1, with outgoing messages in total, of seven days, and the last hundred."""
-    days = whole_number(request, "connected_user_interval", 7, least=1, most=MOST_DAYS)
+    days = CONNECTED_DAYS.read(request)
     return json_response(await request.config_dict[METRICS].collect_v2(days))
 
 

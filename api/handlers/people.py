@@ -6,13 +6,25 @@ from aiohttp import web
 
 from api.auth import require
 from api.bodies import now_ms, read_filled_json
+from api.handlers.places import Stored
 from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
+from api.operations import Access, Operation, describe
 from api.params import require_json
 from api.responses import json_response
 from core.people import create_person
+from core.shapes import NewPerson
 
 
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        permissions=("can_create_people",),
+        body=NewPerson,
+        answers={200: Stored},
+        errors=(404, 409),
+    )
+)
 async def post_person(request: web.Request) -> web.Response:
     """POST /api/v1/people: store a person and answer `{id, rev}`.
 

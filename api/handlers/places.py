@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from aiohttp import web
 
@@ -10,12 +10,30 @@ from api.auth import require
 from api.bodies import now_ms, read_filled_json
 from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
+from api.operations import Access, Operation, describe
 from api.params import require_json
 from api.responses import json_response
 from core.lineage import DEEPEST
 from core.places import create_place, update_place
+from core.shapes import PlaceChanges, PlaceTree
 
 
+class Stored(TypedDict):
+    """The id and revision of what was stored."""
+
+    id: str
+    rev: str
+
+
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        permissions=("can_create_places",),
+        body=PlaceTree,
+        answers={200: Stored},
+        errors=(404, 409),
+    )
+)
 async def post_place(request: web.Request) -> web.Response:
     """POST /api/v1/places: store a place and answer `{id, rev}`.
 
@@ -32,6 +50,15 @@ async def post_place(request: web.Request) -> web.Response:
     return json_response({"id": rows[0]["id"], "rev": rows[0]["rev"]})
 
 
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        permissions=("can_update_places",),
+        body=PlaceChanges,
+        answers={200: Stored},
+        errors=(404, 409),
+    )
+)
 async def post_place_changes(request: web.Request) -> web.Response:
     """POST /api/v1/places/{id}: change a place's name, parent, contact or place_id; `{id, rev}`.
 

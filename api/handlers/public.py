@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TypedDict
 
 from aiohttp import web
 
 from api.auth import current_user
 from api.connected_users import CONNECTED
 from api.keys import SESSIONS
+from api.operations import Access, Operation, describe
 from api.proxy import forward
 from api.responses import json_response
 from core import __version__
 from core.errors import DomainError
 
 
+class Version(TypedDict):
+    version: str
+
+
+@describe(Operation(access=Access.PUBLIC, answers={200: Version}))
 async def get_info(request: web.Request) -> web.Response:
     """GET /api/info: the version (AUTH-120)."""
     return json_response({"version": __version__})
@@ -41,6 +48,7 @@ async def get_dbinfo(request: web.Request) -> web.StreamResponse:
     return await forward(request, path="/")
 
 
+@describe(Operation(access=Access.ACCOUNT, answers={200: Version}))
 async def get_deploy_info(request: web.Request) -> web.Response:
     """GET /api/deploy-info: what is deployed, for any account (AUTH-130)."""
     current_user(request)

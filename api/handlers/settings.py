@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 from aiohttp import web
@@ -11,13 +11,24 @@ from aiohttp import web
 from api.auth import current_user, holds, user_or_prompt
 from api.errors import InsufficientPrivileges
 from api.keys import DB, SETTINGS
-from api.params import flag, read_json, require_json
+from api.operations import Access, Operation, describe
+from api.params import Flag, read_json, require_json
 from api.responses import JSON_TYPE, SMALLEST_COMPRESSED_BYTES, gzip, json_response, takes_gzip
 from core.couch.client import Database, Doc
 from core.errors import InvalidInput, NotFound
 from core.settings import SETTINGS_ID, Settings, with_default_permissions
 
+OVERWRITE = Flag(name="overwrite", about="the body replaces all settings")
+REPLACE = Flag(name="replace", about="each top-level member of the body replaces the stored one")
 
+
+class SettingsWritten(TypedDict):
+    success: bool
+    upgraded: bool
+    updated: bool
+
+
+@describe(Operation(access=Access.ACCOUNT, answers={200: dict[str, Any], 304: None}))
 async def get_settings(request: web.Request) -> web.Response:
     """GET /api/v1/settings: the settings, `{}` when there are none. Any account; 401 asks for Basic credentials.
 
@@ -68,6 +79,16 @@ async def open_ready_settings(app: web.Application) -> AsyncIterator[None]:
     yield
 
 
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        permissions=("can_configure",),
+        query=(OVERWRITE, REPLACE),
+        body=dict[str, Any],
+        answers={200: SettingsWritten},
+        errors=(409,),
+    )
+)
 async def put_settings(request: web.Request) -> web.Response:
     """PUT /api/v1/settings: merge the body into the settings, and say whether that changed them.
 
@@ -78,7 +99,7 @@ async def put_settings(request: web.Request) -> web.Response:
     user = current_user(request)
     if not holds(request, user, "can_configure"):
         raise InsufficientPrivileges("Insufficient permissions")
-    overwrite, replace = flag(request, "overwrite"), flag(request, "replace")
+    overwrite, replace = OVERWRITE.read(request), REPLACE.read(request)
     body = await read_json(request)
     if not isinstance(body, dict):
         raise InvalidInput("Settings must be an object")
