@@ -46,14 +46,6 @@ def page_response(data: Sequence[Any], cursor: str | None) -> web.Response:
     return json_response({"data": data, "cursor": cursor})
 
 
-def listed(request: web.Request, name: str) -> list[str] | None:
-    """The texts of a query parameter separated by commas, each once; None when it is absent."""
-    text = request.query.get(name)
-    if text is None:
-        return None
-    return list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
-
-
 def ids_in(body: Any) -> list[str]:
     """The `ids` of a body."""
     ids = body.get("ids") if isinstance(body, dict) else None

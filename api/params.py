@@ -81,6 +81,10 @@ class Param:
     def text(self, request: web.Request) -> str | None:
         return request.query.get(self.name)
 
+    def texts(self, request: web.Request) -> list[str]:
+        """All of them, where the parameter is repeated."""
+        return request.query.getall(self.name, [])
+
     def described(self) -> dict[str, Any]:
         """As OpenAPI has it."""
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from core.couch.client import Database, Doc
 from core.documents import id_of, lineage_ids
@@ -12,6 +12,49 @@ SUBJECT_FIELDS = ("patient_uuid", "patient_id", "place_uuid", "place_id", "case_
 
 
 BATCH = 1_000  # documents in memory at a time
+
+
+class Subject(TypedDict):
+    """Whom or what a report is about."""
+
+    type: str
+    value: Any
+    name: NotRequired[Any]
+
+
+class ContactSummary(TypedDict):
+    """A contact in brief (EP-CON-11)."""
+
+    _id: str
+    _rev: str
+    lineage: list[str]
+    name: NotRequired[Any]
+    phone: NotRequired[Any]
+    type: NotRequired[str]
+    contact_type: NotRequired[Any]
+    contact: NotRequired[str]
+    date_of_death: NotRequired[Any]
+    muted: NotRequired[Any]
+
+
+ReportSummary = TypedDict(
+    "ReportSummary",
+    {
+        "_id": str,
+        "_rev": str,
+        "from": NotRequired[Any],
+        "phone": NotRequired[Any],
+        "form": NotRequired[Any],
+        "read": NotRequired[Any],
+        "valid": bool,
+        "verified": NotRequired[Any],
+        "reported_date": NotRequired[Any],
+        "contact": NotRequired[str],
+        "lineage": list[str],
+        "subject": NotRequired[Subject],
+        "case_id": NotRequired[Any],
+    },
+)
 
 
 async def summaries(

@@ -13,8 +13,19 @@ from api.bodies import now_ms
 from api.infodocs import note_writes
 from api.json_errors import always_json
 from api.keys import DB, REQUEST_SETTINGS
-from api.paging import asked_docs, asked_ids, ids_in, listed, page_response
-from api.params import flag, read_json, require_json
+from api.operations import Access, Operation, describe
+from api.paging import (
+    CURSOR,
+    LIMIT,
+    AskedIds,
+    PageOfDocs,
+    PageOfIds,
+    asked_docs,
+    asked_ids,
+    ids_in,
+    page_response,
+)
+from api.params import Flag, Param, TextList, read_json, require_json
 from api.responses import json_response
 from core.contact_writes import create_person, create_place, update_contact
 from core.couch.client import Doc
@@ -22,11 +33,20 @@ from core.documents import ContactType, ContactTypes
 from core.errors import InvalidInput, NotBuilt, NotFound
 from core.lineage import hydrate
 from core.paging import page_of_list, read_page, view_range
-from core.summaries import contact_summary, summaries
+from core.shapes import ChangedContactDoc, NewPersonDoc, NewPlaceDoc
+from core.summaries import ContactSummary, contact_summary, summaries
 
 SHORTEST_FREETEXT = 3
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+IDS = TextList(name="ids", about="ids of documents")
+CONTACT_TYPE = Param(name="type", about="a contact type of the settings")
+FREETEXT = Param(
+    name="freetext", about="words, or `key:value`, of the documents", schema={"type": "string", "minLength": 3}
+)
+WITH_LINEAGE = Flag(name="with_lineage", about="the places above, and whom else it refers to, in full")
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,15 @@ CONTACT = Kind("contact", "Contact", ContactTypes.is_contact)
 
 
 def get_one(kind: Kind) -> Handler:
+    @describe(
+        Operation(
+            access=Access.ONLINE,
+            permissions=("can_view_contacts",),
+            query=(WITH_LINEAGE,),
+            answers={200: dict[str, Any]},
+            errors=(404,),
+        )
+    )
     async def get_contact(request: web.Request) -> web.StreamResponse:
         """GET /api/v1/{person,place,contact}/{id}: the document; with_lineage=true puts the places above it in full.
 
@@ -51,7 +80,7 @@ def get_one(kind: Kind) -> Handler:
         """
         require_online(request)
         require(request, "can_view_contacts")
-        whole = flag(request, "with_lineage")
+        whole = WITH_LINEAGE.read(request)
         db, doc_id = request.config_dict[DB], request.match_info["id"]
         doc = (await db.get_many([doc_id])).get(doc_id)
         if doc is None or not kind.is_one(request[REQUEST_SETTINGS].contact_types, doc):
@@ -62,6 +91,14 @@ def get_one(kind: Kind) -> Handler:
 
 
 def get_page(kind: Kind) -> Handler:
+    @describe(
+        Operation(
+            access=Access.ONLINE,
+            permissions=("can_view_contacts",),
+            query=(CONTACT_TYPE, LIMIT, CURSOR),
+            answers={200: PageOfDocs},
+        )
+    )
     async def get_contacts(request: web.Request) -> web.StreamResponse:
         """GET /api/v1/{person,place}?type=: a page of the documents of a contact type, `{data, cursor}`.
 
@@ -78,13 +115,21 @@ def get_page(kind: Kind) -> Handler:
     return get_contacts
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_view_contacts",),
+        query=(IDS, CONTACT_TYPE, LIMIT, CURSOR),
+        answers={200: PageOfDocs},
+    )
+)
 async def get_contacts(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/contact?ids=a,b or ?type=: a page of documents, `{data, cursor}`. Online users; can_view_contacts."""
     require_online(request)
     require(request, "can_view_contacts")
-    ids = listed(request, "ids")
+    ids = IDS.read(request)
     if not ids:
-        if "type" not in request.query:
+        if CONTACT_TYPE.text(request) is None:
             raise InvalidInput("Either query param ids or type is required")
         return await get_page(CONTACT)(request)
     part, cursor = page_of_list(ids, asked_docs(request))
@@ -93,13 +138,22 @@ async def get_contacts(request: web.Request) -> web.StreamResponse:
     return page_response([docs[each] for each in part if each in docs and types.is_contact(docs[each])], cursor)
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_view_contacts",),
+        query=(CONTACT_TYPE, FREETEXT, LIMIT, CURSOR),
+        answers={200: PageOfIds},
+        errors=(501,),
+    )
+)
 async def get_contact_ids(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/contact/uuid?type=: a page of ids, `{data, cursor}`. Online users with can_view_contacts."""
     require_online(request)
     require(request, "can_view_contacts")
-    if "freetext" not in request.query and "type" not in request.query:
+    if FREETEXT.text(request) is None and CONTACT_TYPE.text(request) is None:
         raise InvalidInput("Either query param freetext or type is required")
-    type_id = asked_type(request, CONTACT) if "type" in request.query else None
+    type_id = asked_type(request, CONTACT) if CONTACT_TYPE.text(request) is not None else None
     asked = asked_ids(request)
     check_freetext(request)
     rows, cursor = await read_page(
@@ -108,6 +162,14 @@ async def get_contact_ids(request: web.Request) -> web.StreamResponse:
     return page_response([row["id"] for row in rows], cursor)
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_view_contacts",),
+        body=AskedIds,
+        answers={200: list[ContactSummary]},
+    )
+)
 async def post_contact_summaries(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/contact/summary `{"ids": [...]}`: the contacts in brief, without those that are missing."""
     require_json(request)
@@ -118,6 +180,15 @@ async def post_contact_summaries(request: web.Request) -> web.StreamResponse:
     return json_response(await summaries(request.config_dict[DB], ids, types.is_contact, contact_summary))
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        any_of=("can_create_people", "can_edit"),
+        body=NewPersonDoc,
+        answers={200: dict[str, Any]},
+        errors=(409,),
+    )
+)
 async def post_person(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/person: store a person and answer the document. Online users; can_create_people or can_edit."""
     require_json(request)
@@ -129,6 +200,15 @@ async def post_person(request: web.Request) -> web.StreamResponse:
     )
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        any_of=("can_create_places", "can_edit"),
+        body=NewPlaceDoc,
+        answers={200: dict[str, Any]},
+        errors=(409,),
+    )
+)
 async def post_place(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/place: store a place and answer the document. Online users; can_create_places or can_edit."""
     require_json(request)
@@ -141,6 +221,15 @@ async def post_place(request: web.Request) -> web.StreamResponse:
 
 
 def put_one(kind: Kind, permission: str) -> Handler:
+    @describe(
+        Operation(
+            access=Access.ONLINE,
+            any_of=(permission, "can_edit"),
+            body=ChangedContactDoc,
+            answers={200: dict[str, Any]},
+            errors=(404, 409),
+        )
+    )
     async def put_contact(request: web.Request) -> web.StreamResponse:
         """PUT /api/v1/{person,place}/{id}: replace the document and answer it. Online users.
 
@@ -167,7 +256,7 @@ def stored(request: web.Request, doc: Doc) -> web.Response:
 
 
 def asked_type(request: web.Request, kind: Kind) -> str:
-    type_id = request.query.get("type")
+    type_id = CONTACT_TYPE.text(request)
     types = request[REQUEST_SETTINGS].contact_types
     found: ContactType | None = types.of({"type": type_id}) if type_id else None
     if type_id is None or found is None or not kind.is_one(types, {"type": type_id}):
@@ -177,7 +266,7 @@ def asked_type(request: web.Request, kind: Kind) -> str:
 
 def check_freetext(request: web.Request) -> None:
     """Refuse a search that could not be answered, then say that searches are not built."""
-    text: Any = request.query.get("freetext")
+    text: Any = FREETEXT.text(request)
     if text is None:
         return
     if len(text) < SHORTEST_FREETEXT or (any(each.isspace() for each in text) and ":" not in text):

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from api.auth import current_user, require, require_any
 from api.errors import InsufficientPrivileges
+from api.operations import Access, Operation, describe
 from core.errors import NotBuilt, NotFound
 
 Allow = Callable[[web.Request], object]
@@ -37,6 +38,7 @@ def allow_configuration(request: web.Request) -> None:
 
 
 def not_built(method: str, path: str, allow: Allow, what: str) -> web.RouteDef:
+    @describe(Operation(access=Access.ACCOUNT, answers={}, errors=(400, 404, 501), summary=f"{what} not built"))
     async def answer_not_built(request: web.Request) -> web.Response:
         allow(request)
         raise NotBuilt(f"{what} not built in this version")

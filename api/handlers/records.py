@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import parse_qsl
 
 import orjson
@@ -13,6 +13,8 @@ from api.bodies import now_ms
 from api.incoming import INCOMING
 from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
+from api.operations import Access, Operation, describe
+from api.params import Param
 from api.responses import json_response
 from core.couch.client import Doc, Row
 from core.couch.errors import from_row
@@ -24,6 +26,51 @@ from core.translations import Translations
 MOST_PARAMETERS = 100
 
 
+LOCALE = Param(name="locale", about="the language of what the record says of itself; heeded by version 1")
+
+MessageForm = TypedDict(
+    "MessageForm",
+    {
+        "message": str,
+        "from": str,
+        "reported_date": NotRequired[str],
+        "sent_timestamp": NotRequired[str],
+        "locale": NotRequired[str],
+        "gateway_ref": NotRequired[str],
+    },
+)
+FormMeta = TypedDict(
+    "FormMeta",
+    {
+        "form": str,
+        "from": NotRequired[str],
+        "reported_date": NotRequired[int | str],
+        "locale": NotRequired[str],
+    },
+)
+
+
+class ParsedForm(TypedDict):
+    """The fields of a form by their names, and of which form they are."""
+
+    _meta: FormMeta
+
+
+class RecordStored(TypedDict):
+    success: bool
+    id: str
+
+
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        permissions=("can_create_records",),
+        query=(LOCALE,),
+        body={"application/x-www-form-urlencoded": MessageForm, "application/json": ParsedForm},
+        answers={200: RecordStored},
+        errors=(500,),
+    )
+)
 async def post_record(request: web.Request) -> web.Response:
     """POST /api/v2/records: store a report or message, answer `{"success": true, "id"}`.
 
@@ -33,7 +80,7 @@ async def post_record(request: web.Request) -> web.Response:
     What is wrong with the request is status 500, as the published API has it (DIV-22).
     """
     require(request, "can_create_records")
-    locale = request.query.get("locale") if request.path.startswith("/api/v1/") else None
+    locale = LOCALE.text(request) if request.path.startswith("/api/v1/") else None
     incoming = request.config_dict[INCOMING]
     translations = await incoming.translations()
     record = await read_record(request, translations, locale)

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from api.auth import require, require_any, require_online
 from api.bodies import now_ms
-from api.handlers.contacts import check_freetext, stored
+from api.handlers.contacts import FREETEXT, IDS, WITH_LINEAGE, check_freetext, stored
 from api.json_errors import always_json
 from api.keys import DB, REQUEST_SETTINGS
-from api.paging import asked_docs, asked_ids, ids_in, listed, page_response
-from api.params import flag, read_json, require_json
+from api.operations import Access, Operation, describe
+from api.paging import (
+    CURSOR,
+    LIMIT,
+    AskedIds,
+    PageOfDocs,
+    PageOfIds,
+    asked_docs,
+    asked_ids,
+    ids_in,
+    page_response,
+)
+from api.params import TextList, read_json, require_json
 from api.responses import json_response
 from core.documents import is_report
 from core.errors import InvalidInput, NotFound
 from core.lineage import hydrate
 from core.paging import page_of_list, read_page, view_range
 from core.report_writes import create_report, update_report
-from core.summaries import report_summary, summaries
+from core.shapes import ChangedReportDoc, NewReportDoc
+from core.summaries import ReportSummary, report_summary, summaries
+
+FORM = TextList(name="form", about="codes of forms")
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_view_reports",),
+        query=(WITH_LINEAGE,),
+        answers={200: dict[str, Any]},
+        errors=(404,),
+    )
+)
 async def get_report(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/report/{id}: the document; with_lineage=true puts submitter, patient and place in full.
 
@@ -27,7 +52,7 @@ async def get_report(request: web.Request) -> web.StreamResponse:
     """
     require_online(request)
     require(request, "can_view_reports")
-    whole = flag(request, "with_lineage")
+    whole = WITH_LINEAGE.read(request)
     db, doc_id = request.config_dict[DB], request.match_info["id"]
     doc = (await db.get_many([doc_id])).get(doc_id)
     if doc is None or not is_report(doc):
@@ -35,11 +60,19 @@ async def get_report(request: web.Request) -> web.StreamResponse:
     return json_response((await hydrate(db, [doc]))[0] if whole else doc)
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_view_reports",),
+        query=(IDS, LIMIT, CURSOR),
+        answers={200: PageOfDocs},
+    )
+)
 async def get_reports(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/report?ids=a,b: a page of documents, `{data, cursor}`. Online users with can_view_reports."""
     require_online(request)
     require(request, "can_view_reports")
-    ids = listed(request, "ids")
+    ids = IDS.read(request)
     if not ids:
         raise InvalidInput("Query param ids is required")
     part, cursor = page_of_list(ids, asked_docs(request))
@@ -47,12 +80,21 @@ async def get_reports(request: web.Request) -> web.StreamResponse:
     return page_response([docs[each] for each in part if each in docs and is_report(docs[each])], cursor)
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_view_reports",),
+        query=(FORM, FREETEXT, LIMIT, CURSOR),
+        answers={200: PageOfIds},
+        errors=(501,),
+    )
+)
 async def get_report_ids(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/report/uuid?form=a,b: a page of ids, `{data, cursor}`. Online users with can_view_reports."""
     require_online(request)
     require(request, "can_view_reports")
-    forms = listed(request, "form")
-    if forms is None and "freetext" not in request.query:
+    forms = FORM.read(request)
+    if forms is None and FREETEXT.text(request) is None:
         raise InvalidInput("Either query param freetext or form is required")
     if forms is not None and not forms:
         raise InvalidInput("Invalid forms [[]].")
@@ -64,6 +106,14 @@ async def get_report_ids(request: web.Request) -> web.StreamResponse:
     return page_response([row["id"] for row in rows], cursor)
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        permissions=("can_view_reports",),
+        body=AskedIds,
+        answers={200: list[ReportSummary]},
+    )
+)
 async def post_report_summaries(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/report/summary `{"ids": [...]}`: the reports in brief, without those that are missing."""
     require_json(request)
@@ -73,6 +123,15 @@ async def post_report_summaries(request: web.Request) -> web.StreamResponse:
     return json_response(await summaries(request.config_dict[DB], ids, is_report, report_summary))
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        any_of=("can_create_records", "can_edit"),
+        body=NewReportDoc,
+        answers={200: dict[str, Any]},
+        errors=(409,),
+    )
+)
 async def post_report(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/report: store a report and answer the document. Online users; can_create_records or can_edit."""
     require_json(request)
@@ -84,6 +143,15 @@ async def post_report(request: web.Request) -> web.StreamResponse:
     )
 
 
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        any_of=("can_update_reports", "can_edit"),
+        body=ChangedReportDoc,
+        answers={200: dict[str, Any]},
+        errors=(404, 409),
+    )
+)
 async def put_report(request: web.Request) -> web.StreamResponse:
     """PUT /api/v1/report/{id}: replace the document and answer it. Online users; can_update_reports or can_edit."""
     require_json(request)

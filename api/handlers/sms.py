@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import Any, NotRequired, TypedDict
+
 import orjson
 from aiohttp import web
 
@@ -10,19 +13,49 @@ from api.errors import Handler, error_middleware, render
 from api.incoming import INCOMING
 from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
+from api.operations import Access, Operation, describe
 from api.params import read_json, require_json
 from api.responses import json_response
 from core.couch.client import Doc, Row
 from core.errors import DomainError, InvalidInput
 from core.sms import SmsExchange
 
+Gateway = TypedDict("Gateway", {"medic-gateway": bool})
 
+
+class Exchange(TypedDict):
+    """What a gateway brings: messages that came in, and what became of those it was given."""
+
+    messages: NotRequired[list[Any] | None]
+    updates: NotRequired[list[Any] | None]
+
+
+class Message(TypedDict):
+    id: str
+    to: str
+    content: str
+
+
+class Outgoing(TypedDict):
+    messages: list[Message]
+
+
+@describe(Operation(access=Access.ACCOUNT, permissions=("can_access_gateway_api",), answers={200: Gateway}))
 async def get_gateway(request: web.Request) -> web.Response:
     """GET /api/sms: tells a gateway that address and login are right. Permission: can_access_gateway_api."""
     require(request, "can_access_gateway_api")
     return json_response({"medic-gateway": True})
 
 
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        permissions=("can_access_gateway_api",),
+        body=Exchange,
+        answers={200: Outgoing},
+        errors=(409,),
+    )
+)
 async def post_exchange(request: web.Request) -> web.Response:
     """POST /api/sms: store `messages`, apply `updates`, answer `{"messages": [{id, to, content}]}` to be sent.
 
@@ -64,6 +97,7 @@ answer_errors = error_middleware(render_for_gateway)
 
 
 def for_gateway(handler: Handler) -> Handler:
+    @wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
         response: web.StreamResponse = await answer_errors(request, handler)
         return response

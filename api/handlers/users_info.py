@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 from aiohttp import web
@@ -11,14 +11,27 @@ from api.access.rules import Scope
 from api.auth import current_user, require
 from api.json_errors import answer_errors
 from api.keys import ACCESS, DB, REQUEST_SETTINGS
-from api.params import json_param
+from api.operations import Access, Operation, describe
+from api.params import JsonParam, Param
 from api.replication.lists import LIMIT, count_docs, lag_headers
 from api.replication.scope import account_scope, user_scope
 from api.responses import json_response
 from core.errors import InvalidInput
 from core.settings import Settings
 
+ROLE = JsonParam(name="role", about="a role, or a JSON array of roles; needed for the counts of others")
+FACILITY_ID = Param(name="facility_id", about="the id of a place, a JSON array of ids, or several times an id")
+CONTACT_ID = Param(name="contact_id", about="the id of the person")
 
+
+class ReplicationSize(TypedDict):
+    total_docs: int
+    warn: bool
+    limit: int
+    warn_docs: int
+
+
+@describe(Operation(access=Access.ACCOUNT, query=(ROLE, FACILITY_ID, CONTACT_ID), answers={200: ReplicationSize}))
 async def get_users_info(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/users-info: `{total_docs, warn, limit, warn_docs}` of the caller, who is offline, or of an account
     with `role` (a text or a JSON array), `facility_id` (may be repeated) and `contact_id`.
@@ -51,17 +64,17 @@ async def count_for_caller(request: web.Request) -> web.Response:
 def asked_scope(request: web.Request) -> Scope:
     """The scope of the account the query describes, which has no name (EP-USI-3..6)."""
     facilities = asked_facilities(request)
-    if not facilities or not request.query.get("role"):
+    if not facilities or not ROLE.text(request):
         raise InvalidInput("Missing required query params: role and/or facility_id")
     settings = request[REQUEST_SETTINGS]
     roles = asked_roles(request, settings)
-    return account_scope(settings, None, roles, facilities, request.query.get("contact_id") or None)
+    return account_scope(settings, None, roles, facilities, CONTACT_ID.text(request) or None)
 
 
 def asked_facilities(request: web.Request) -> tuple[str, ...]:
     """The ids of `facility_id`, given once, repeated, or as a JSON array."""
     ids: list[str] = []
-    for text in request.query.getall("facility_id", []):
+    for text in FACILITY_ID.texts(request):
         ids += text_list(text) or [text]
     return tuple(dict.fromkeys(each for each in ids if each))
 
@@ -75,7 +88,7 @@ def text_list(text: str) -> list[str] | None:
 
 
 def asked_roles(request: web.Request, settings: Settings) -> tuple[str, ...]:
-    value: Any = json_param(request, "role")
+    value: Any = ROLE.read(request)
     roles = [value] if isinstance(value, str) else value
     if not isinstance(roles, list):
         raise InvalidInput("Role parameter must be either a string or a JSON encoded array")

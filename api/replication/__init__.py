@@ -8,11 +8,13 @@ from api.access.rules import CLIENT_DDOC, Scope
 from api.auth import current_user
 from api.errors import DocForbidden, OfflineFirewall
 from api.keys import DB
+from api.operations import Access, Operation, describe
 from api.proxy import forward
 from api.replication import lists, reads, writes
 from api.replication.changes import answer_changes
 from api.replication.paths import parts_below_database, storage_path
 from api.replication.scope import user_scope
+from api.replication.shapes import AskedDeletes, Deletes, IdsAndRevs
 from api.responses import json_response
 from api.sessions import User
 
@@ -93,6 +95,7 @@ async def answer_special(request: web.Request, user: User, scope: Scope, parts: 
     raise OfflineFirewall
 
 
+@describe(Operation(access=Access.OFFLINE, answers={200: IdsAndRevs}))
 async def get_ids(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/replication/get-ids: id and rev of every document the caller's phone should have.
 
@@ -102,6 +105,7 @@ async def get_ids(request: web.Request) -> web.StreamResponse:
     return await lists.get_ids(request, user) if user.offline else await forward(request)
 
 
+@describe(Operation(access=Access.OFFLINE, body=AskedDeletes, answers={200: Deletes}))
 async def get_deletes(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/replication/get-deletes: which of the phone's documents are deleted.
 

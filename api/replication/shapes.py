@@ -1,0 +1,28 @@
+"""The bodies and answers of protocol N, as the API's description shows them (20 §10)."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class IdAndRev(TypedDict):
+    id: str
+    rev: str
+
+
+class IdsAndRevs(TypedDict):
+    """Everything a phone should have; `warn_docs` counts it without tasks."""
+
+    last_seq: str
+    warn_docs: int
+    warn: bool
+    limit: int
+    doc_ids_revs: list[IdAndRev]
+
+
+class AskedDeletes(TypedDict):
+    doc_ids: list[str]
+
+
+class Deletes(TypedDict):
+    doc_ids: list[str]
