@@ -1,6 +1,6 @@
 """The members of request bodies and their types: checks read their names here, the API's description its schemas."""
 
-from typing import Annotated, Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, Required, TypedDict, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
@@ -106,6 +106,41 @@ class PlaceChanges(TypedDict, total=False):
     parent: str | PlaceTree | None
     contact: str | PersonOfPlace
     place_id: Name
+
+
+class UserProfile(TypedDict, total=False):
+    """What users may set on their own accounts (30 §9.1)."""
+
+    fullname: str | None
+    email: str | None
+    phone: str | None
+    language: Annotated[str | dict[str, Any] | None, Meta(description="a code, or an object with `code`")]
+    external_id: str | None
+    known: bool | None
+
+
+class NewUser(UserProfile):
+    """A new account; `password` may be missing with `token_login`, `roles` with the older `type`."""
+
+    username: Required[Annotated[str, Meta(pattern="^[a-z0-9-][a-z0-9_-]*$", max_length=200)]]
+    password: str | None
+    roles: list[Name] | None
+    type: str | None
+    place: str | list[str] | PlaceTree | None
+    contact: str | PersonOfPlace | None
+    token_login: Any
+    password_change_required: Any
+
+
+class UserChanges(UserProfile):
+    """What changes of an account; at least one of these."""
+
+    password: str | None
+    roles: list[Name] | None
+    type: str | None
+    place: str | list[str] | None
+    contact: str | None
+    token_login: Any
 
 
 def required_texts(shape: Any) -> tuple[str, ...]:

@@ -1,26 +1,28 @@
-"""User accounts: listed, made, changed and ended (EP-USR-10..59)."""
+"""User accounts made, changed and ended (EP-USR-20..70); version 3 lets them have several places."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NotRequired, TypedDict
 
 from aiohttp import web
 
 from api.auth import current_user, holds, require
 from api.bodies import now_ms, read_filled_json
 from api.credentials import Credentials, check_basic
-from api.errors import InsufficientPrivileges
+from api.errors import InsufficientPrivileges, message_of
 from api.forwarded import origin
-from api.handlers.places import brings_person
+from api.handlers.places import Stored, brings_person
 from api.infodocs import note_writes
 from api.keys import CONFIG, DB, REQUEST_SETTINGS, SESSIONS
+from api.operations import Access, Operation, describe
 from api.params import read_json, require_json
 from api.responses import json_response
 from api.sessions import User
 from core.couch.client import Doc
 from core.errors import Forbidden, Unauthorized
 from core.new_users import create_user
+from core.shapes import NewUser, UserChanges
 from core.user_fields import forbidden_to_self
 from core.user_list import list_users
 from core.users import delete_user, update_user, user_id
@@ -28,37 +30,94 @@ from core.users import delete_user, update_user, user_id
 OWN_MEMBERS = ("fullname", "email", "phone", "language", "known", "password", "token_login")
 
 
-async def get_users(request: web.Request) -> web.Response:
-    """GET /api/v1/users: every account with its place and contact, by id. Permission: can_view_users."""
-    require(request, "can_view_users")
-    users = [user async for batch in list_users(request.config_dict[DB]) for user in batch]
-    return json_response(users)
+class TokenLogin(TypedDict, total=False):
+    expiration_date: int
 
 
+UserWritten = TypedDict(
+    "UserWritten",
+    {
+        "user": Stored,
+        "user-settings": Stored,
+        "contact": NotRequired[Stored],
+        "token_login": NotRequired[TokenLogin],
+    },
+)
+
+
+@describe(Operation(access=Access.ACCOUNT, permissions=("can_view_users",), answers={200: list[dict[str, Any]]}))
 async def post_user(request: web.Request) -> web.Response:
     """POST /api/v1/users: make an account, and the place and contact that come as objects.
 
-    Answers `{"contact", "user-settings", "user"}`, each `{id, rev}`. Permissions: can_create_users, can_create_places
-    when `place` is an object, can_create_people when `contact` is one. 409 when the name is taken.
+    Answers `{"contact", "user-settings", "user"}`, each `{id, rev}`; for a list of users a list of answers, `{"error"}`
+    among them. Permissions: can_create_users, can_create_places when `place` is an object, can_create_people when
+    `contact` is one. 409 when the name is taken.
     """
+    return await make_users(request, several_places=False)
+
+
+async def post_user_of_places(request: web.Request) -> web.Response:
+    """POST /api/v3/users: as version 1, of a `contact` and a `place` that exist; `place` may be a list of ids.
+
+    Permission: can_create_users. Several places need roles with can_have_multiple_places.
+    """
+    return await make_users(request, several_places=True)
+
+
+async def make_users(request: web.Request, *, several_places: bool) -> web.Response:
     require_json(request)
-    require(request, "can_create_users")
+    allow_creation(request, [])
     body = await read_json(request)
-    members = body if isinstance(body, dict) else {}
-    if isinstance(members.get("place"), dict):
-        require(request, "can_create_places")
-    if isinstance(members.get("contact"), dict) or brings_person(members.get("place")):
-        require(request, "can_create_people")
-    answer, rows = await create_user(
-        request.config_dict[DB],
-        request[REQUEST_SETTINGS],
-        body,
-        now_ms=now_ms(),
-        app_url=origin(request),
-        force_password_change=request.config_dict[CONFIG].force_password_change,
-    )
+    if not isinstance(body, list):
+        allow_creation(request, [] if several_places else [body])
+        return json_response(await create(request, body, several_places=several_places))
+    allow_creation(request, [] if several_places else body)
+    return json_response(await create_each(request, [UserRow(each) for each in body], several_places=several_places))
+
+
+def allow_creation(request: web.Request, bodies: Iterable[Any]) -> User:
+    """Refuse who may not make users, or the places and people that come with these (EP-USR-22)."""
+    user = require(request, "can_create_users")
+    for body in bodies:
+        members = body if isinstance(body, dict) else {}
+        if isinstance(members.get("place"), dict):
+            require(request, "can_create_places")
+        if isinstance(members.get("contact"), dict) or brings_person(members.get("place")):
+            require(request, "can_create_people")
+    return user
+
+
+async def create(request: web.Request, body: Any, *, several_places: bool = False) -> Doc:
+    config = request.config_dict[CONFIG]
+    try:
+        answer, rows = await create_user(
+            request.config_dict[DB],
+            request[REQUEST_SETTINGS],
+            body,
+            now_ms=now_ms(),
+            app_url=origin(request),
+            force_password_change=config.force_password_change,
+            several_places=several_places,
+        )
+    except UsernameTaken as taken:
+        if config.compat != "cht":
+            raise
+        name = body["username"]
+        raise InvalidUser(f'Username "{name}" already taken.', "username.taken", username=name) from taken  # DIV-12
     note_writes(request, (row["id"] for row in rows))
-    return json_response(answer)
+    return answer
+
+
+async def create_each(
+    request: web.Request, rows: Sequence[UserRow], import_log: ImportLog | None = None, *, several_places: bool = False
+) -> list[Doc]:
+    """The answers of many creations, each made when the one before is done (EP-USR-31)."""
+
+    async def create_one(body: Any) -> Doc:
+        return await create(request, body, several_places=several_places)
+
+    outcomes = await create_users(rows, create_one, import_log)
+    return [{"error": message_of(each)} if isinstance(each, DomainError) else each for each in outcomes]
 
 
 async def post_user_changes(request: web.Request) -> web.Response:
@@ -67,6 +126,15 @@ async def post_user_changes(request: web.Request) -> web.Response:
     Permission: can_update_users (can_update_places and can_update_people to move it), or one's own account within
     limits: no roles, place or contact, and a new password only with Basic credentials. 404 for an unknown user.
     """
+    return await change_user(request, several_places=False)
+
+
+async def post_user_changes_of_places(request: web.Request) -> web.Response:
+    """POST /api/v3/users/{username}: as version 1, and `place` may be a list of ids."""
+    return await change_user(request, several_places=True)
+
+
+async def change_user(request: web.Request, *, several_places: bool) -> web.Response:
     require_json(request)
     user = current_user(request)
     login = await basic_login(request)
@@ -91,11 +159,20 @@ async def post_user_changes(request: web.Request) -> web.Response:
         app_url=origin(request),
         force_password_change=config.force_password_change,
         server_admins=(config.couch_admin[0],),
+        several_places=several_places,
     )
     forget(request, name, written=(user_id(name),))
     return json_response(answer)
 
 
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        permissions=("can_delete_users",),
+        answers={200: list[dict[str, Any]]},
+        errors=(400, 404, 409),
+    )
+)
 async def remove_user(request: web.Request) -> web.Response:
     """DELETE /api/v1/users/{username}: end an account and its sessions; its person and place stay.
 
@@ -145,8 +222,9 @@ def forget(request: web.Request, name: str, *, written: Sequence[str]) -> None:
 
 
 ROUTES: list[Any] = [
-    web.get("/api/v1/users", get_users),
     web.post("/api/v1/users", post_user),
+    web.post("/api/v3/users", post_user_of_places),
     web.post("/api/v1/users/{username}", post_user_changes),
+    web.post("/api/v3/users/{username}", post_user_changes_of_places),
     web.delete("/api/v1/users/{username}", remove_user),
 ]
