@@ -8,14 +8,14 @@ from sqlite3 import Connection
 
 import orjson
 
-from store import reads, revtree
+from store import reads, replicator_docs, revtree
 from store.database import Database, DesignDoc
 from store.ddoc_check import check_design_doc
 from store.documents import Edit, revisions_member, splice
 from store.edits import Outcome
 from store.errors import StoreError
 from store.passwords import hash_password
-from store.permissions import User, require_db_admin
+from store.permissions import User, is_db_admin, require_db_admin
 from store.reads import DocOptions
 from store.service import Store
 from store.user_docs import check_user_doc, require_readable, take_password
@@ -37,6 +37,8 @@ async def write(store: Store, database: Database, user: User, edits: Sequence[Ed
     ordinary = [index for index, edit in enumerate(edits) if not edit.is_design and not edit.is_local]
     if database.name == "_users" and ordinary:
         await _admit_users(store, database, user, edits, ordinary, refusals)
+    if database.name == replicator_docs.DATABASE and ordinary:
+        _admit_replications(database, user, edits, ordinary, refusals)
     validators = [ddoc for ddoc in database.design_docs() if isinstance(ddoc.doc.get("validate_doc_update"), str)]
     if validators and ordinary:
         await _validate(store, database, user, validators, edits, ordinary, refusals)
@@ -76,6 +78,25 @@ async def _admit_users(
             refusals[index] = error
 
     await asyncio.gather(*(admit(index) for index in ordinary))
+
+
+def _admit_replications(
+    database: Database, user: User, edits: Sequence[Edit], ordinary: Sequence[int], refusals: dict[int, StoreError]
+) -> None:
+    """Apply the rules of documents that describe replications."""
+    is_admin = is_db_admin(user, database.security)
+    for index in ordinary:
+        edit = edits[index]
+        doc = orjson.loads(edit.body)
+        found = reads.plain_winner(database.conn, edit.id)
+        old = orjson.loads(found[1]) if found else None
+        try:
+            admitted = replicator_docs.admit({**doc, "_deleted": edit.deleted}, old, user, is_admin=is_admin)
+        except StoreError as error:
+            refusals[index] = error
+        else:
+            del admitted["_deleted"]
+            edit.body = orjson.dumps(admitted) if admitted != doc else edit.body
 
 
 async def _validate(

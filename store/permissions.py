@@ -28,6 +28,7 @@ class User:
 
 
 NOBODY = User()
+_OF_SECRETS = frozenset({"_users", "_replicator"})
 
 
 def is_db_admin(user: User, security: Mapping[str, Any]) -> bool:
@@ -57,6 +58,12 @@ def require_db_member(user: User, security: Mapping[str, Any]) -> None:
         if user.name is None:
             raise Unauthorized("You are not authorized to access this db.")
         raise Forbidden("You are not allowed to access this db.")
+
+
+def require_reader_of_all(user: User, database: str, security: Mapping[str, Any]) -> None:
+    """Documents of `_users` and `_replicator` are each somebody's own secret: administrators alone list them."""
+    if database in _OF_SECRETS:
+        require_db_admin(user, security)
 
 
 def check_security(security: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ class DocOptions:
     atts_since: tuple[str, ...] | None = None
     att_encoding_info: bool = False
     latest: bool = False
+    hide: Callable[[bytes], bytes] | None = None  # what of a body this caller is not shown is taken out by it
 
     @property
     def needs_tree(self) -> bool:
@@ -39,7 +40,7 @@ PLAIN = DocOptions()
 
 
 class Row(NamedTuple):
-    """A document's row: its winner and its tree; `content` is the winner's body and attachments, if they were read."""
+    """A document's row: its winner and its tree; `json` and `attachments` are the winner's content, if it was read."""
 
     seq: int
     id: str
@@ -48,7 +49,8 @@ class Row(NamedTuple):
     leaves: int
     body: int
     tree: bytes
-    content: tuple[bytes, dict[str, dict[str, Any]]] | None = None
+    json: bytes | None = None
+    attachments: bytes | None = None
 
 
 class Revision(NamedTuple):
@@ -81,7 +83,7 @@ def find_many(conn: Connection, ids: Iterable[str], *, contents: bool = False) -
         " FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.id IN (SELECT value FROM json_each(?))",
         asked,
     )
-    return {row[1]: Row._make((*row[:7], None if row[7] is None else _content(*row[7:]))) for row in rows}
+    return {row[1]: Row._make(row) for row in rows}
 
 
 def _content(body: bytes, attachments: bytes | None) -> tuple[bytes, dict[str, dict[str, Any]]]:
@@ -130,6 +132,8 @@ def open_revision(conn: Connection, row: Row | None, doc_id: str, rev: str | Non
 
 def render(conn: Connection, mark: str, row: Row, revision: Revision, options: DocOptions = PLAIN) -> bytes:
     """A revision as JSON with the computed members asked for."""
+    if options is PLAIN and not revision.attachments:
+        return splice(revision.id, revision.rev, revision.body, deleted=revision.deleted)
     extra: list[tuple[bytes, bytes]] = []
     tree = revtree.decode(row.tree) if options.needs_tree else {}
     if options.revs:
@@ -148,7 +152,8 @@ def render(conn: Connection, mark: str, row: Row, revision: Revision, options: D
             extra.append((b"_deleted_conflicts", orjson.dumps(gone)))
     if revision.attachments:
         extra.append((b"_attachments", _attachments_member(conn, tree, revision, options)))
-    return splice(revision.id, revision.rev, revision.body, deleted=revision.deleted, extra=extra)
+    body = revision.body if options.hide is None else options.hide(revision.body)
+    return splice(revision.id, revision.rev, body, deleted=revision.deleted, extra=extra)
 
 
 def with_data(tree: Tree, revision: Revision, options: DocOptions) -> set[str]:
@@ -201,14 +206,19 @@ def _status(node: Node, stored: set[int]) -> str:
     return "deleted" if node.deleted else "available"
 
 
+def only_leaf(row: Row, json: bytes) -> Revision:
+    """The one leaf of a document that has no other, of which this is the body."""
+    return Revision(row.id, row.rev, row.deleted == 1, *_content(json, row.attachments))
+
+
 def open_revs(
     conn: Connection, row: Row | None, doc_id: str, revs: Sequence[str] | None, *, latest: bool
 ) -> list[Revision | str]:
     """The revisions asked for (None: every leaf, the winner first); a rev that is not here comes back as its name."""
     if row is None:
         return list(revs or ())
-    if row.content is not None and row.leaves == 1 and (revs is None or list(revs) == [row.rev]):
-        return [Revision(doc_id, row.rev, row.deleted == 1, *row.content)]  # nearly always: no tree to unfold
+    if row.json is not None and row.leaves == 1 and (revs is None or list(revs) == [row.rev]):
+        return [only_leaf(row, row.json)]  # nearly always: no tree to unfold
     tree = revtree.decode(row.tree)
     if revs is None:
         wanted = [leaf.rev for leaf in revtree.leaves(tree)]

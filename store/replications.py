@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+import sqlite3
 from typing import Any
 
 import orjson
@@ -19,39 +16,16 @@ from store.errors import BadRequest, NotFound, StoreError
 from store.permissions import User
 from store.replication_local import LocalPeer
 from store.replication_peer import Peer, RemotePeer
-from store.replication_request import Endpoint, ReplicationRequest, parse_request
-from store.replicator import Progress, Replication
+from store.replication_request import Endpoint, ReplicationRequest
+from store.replication_status import ENDED, Job, active_task, iso, scheduler_doc, scheduler_job, stats
+from store.replicator import Replication
+from store.replicator_docs import DATABASE, REPLICATOR, WRITTEN_BY_US, read_doc
 from store.service import Store
 
 log = logging.getLogger(__name__)
 
-_DATABASE = "_replicator"
-_ADMIN = User(roles=("_admin",))
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 _CHANGES_AT_ONCE = 500
-_ENDED = frozenset({"completed", "failed"})
-_WRITTEN_BY_US = (
-    "_replication_id",
-    "_replication_state",
-    "_replication_state_time",
-    "_replication_state_reason",
-    "_replication_stats",
-)
-
-
-@dataclass
-class Job:
-    """A replication that runs, or waits to run again after a failure."""
-
-    id: str
-    request: ReplicationRequest
-    user: User
-    doc_id: str | None = None
-    rev: str | None = None
-    progress: Progress = field(default_factory=Progress)
-    started_s: float = field(default_factory=time.time)
-    error: str | None = None
-    task: asyncio.Task[dict[str, Any]] | None = None
 
 
 class Replications:
@@ -67,7 +41,7 @@ class Replications:
         job_id = request.job_id(self._store.uuid)
         job = self._jobs.get(job_id)
         if job is None:
-            job = self._start(Job(job_id, request, user))
+            job = self._start(Job(job_id, request, user, self._store.config.now()))
         if request.continuous:
             return {"ok": True, "_local_id": job_id}
         assert job.task is not None
@@ -88,7 +62,32 @@ class Replications:
 
     def tasks(self) -> list[dict[str, Any]]:
         """The running replications as `_active_tasks` lists them; not those that wait after a failure."""
-        return [_task(job) for job in self._jobs.values() if job.error is None]
+        node, now_s = self._store.node, self._store.config.now()
+        return [active_task(job, node, now_s) for job in self._jobs.values() if job.error is None]
+
+    def scheduler_jobs(self) -> list[dict[str, Any]]:
+        """Every replication as `_scheduler/jobs` lists it, by id."""
+        return [scheduler_job(self._jobs[job_id], self._store.node) for job_id in sorted(self._jobs)]
+
+    async def scheduler_docs(self, doc_id: str | None = None) -> list[dict[str, Any]]:
+        """The documents of `_replicator` as `_scheduler/docs` lists them, by id; with `doc_id` that one at most."""
+        wanted, values = ("AND d.id = ?", (doc_id,)) if doc_id is not None else ("", ())
+
+        def read(conn: sqlite3.Connection) -> list[dict[str, Any]]:
+            rows = conn.execute(
+                "SELECT d.id, b.body FROM docs d JOIN bodies b ON b.num = d.body"
+                f" WHERE d.deleted = 0 AND substr(d.id, 1, 8) <> '_design/' {wanted} ORDER BY d.id",
+                values,
+            )
+            return [{**orjson.loads(body), "_id": found_id} for found_id, body in rows]
+
+        async with self._store.databases.use(DATABASE) as database:
+            docs = await database.read(read)
+        return [scheduler_doc(doc, self._job_of(doc["_id"]), self._store.node) for doc in docs]
+
+    def _job_of(self, doc_id: str) -> Job | None:
+        job = self._by_doc.get(doc_id)
+        return job if job is not None and self._jobs.get(job.id) is job else None
 
     async def close(self) -> None:
         """Stop everything; checkpoints let the next start go on from here."""
@@ -97,6 +96,7 @@ class Replications:
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def _start(self, job: Job) -> Job:
+        job.note("added", job.started_s)
         self._jobs[job.id] = job
         work = self._keep_running(job) if job.request.continuous or job.doc_id else self._run(job)
         job.task = asyncio.create_task(work)
@@ -123,30 +123,33 @@ class Replications:
                 request, request.checkpoint_id(self._store.uuid), source, target, self._store.config.now
             )
             job.progress = replication.progress
+            job.note("started", self._store.config.now())
             return await replication.run()
         finally:
             await asyncio.gather(source.close(), target.close())
 
     async def _keep_running(self, job: Job) -> dict[str, Any]:
         """Run again after every failure, later each time; a job of a document notes its end there."""
+        loop = asyncio.get_running_loop()
         pause_s = _FIRST_PAUSE_S
         while True:
-            started_s = time.monotonic()
-            job.error = None
+            started_s = loop.time()
             try:
                 result = await self._run(job)
             except StoreError as error:
-                job.error = f"{error.slug}: {error.reason}"
-                log.warning("replication %s failed and is tried again: %s", job.id, job.error)
-            except Exception:
-                job.error = "unexpected failure"
+                failure = f"{error.slug}: {error.reason}"
+                log.warning("replication %s failed and is tried again: %s", job.id, failure)
+            except Exception:  # a bug: told with its traceback, and no reason to give up replicating for ever
+                failure = "unexpected failure"
                 log.exception("replication %s failed and is tried again", job.id)
             else:
                 if job.doc_id is not None:
-                    await self._note(job.doc_id, job.rev, "completed", stats=_stats(job.progress))
+                    done = {**stats(job.progress), "start_time": iso(job.started_s)}
+                    await self._note(job.doc_id, job.rev, "completed", done=done)
                 return result
-            if time.monotonic() - started_s > _LONGEST_PAUSE_S:
-                pause_s = _FIRST_PAUSE_S
+            if loop.time() - started_s > _LONGEST_PAUSE_S:
+                pause_s, job.error_count = _FIRST_PAUSE_S, 0
+            job.note("crashed", self._store.config.now(), failure)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -161,7 +164,7 @@ class Replications:
         uuid = ""
         while True:
             try:
-                async with self._store.databases.use(_DATABASE) as database:
+                async with self._store.databases.use(DATABASE) as database:
                     if database.uuid != uuid:
                         since, uuid = 0, database.uuid
                     mark, start, until = database.mark, since, database.update_seq
@@ -177,15 +180,15 @@ class Replications:
                         await database.news(since, None)
             except StoreError:  # the database is away
                 await asyncio.sleep(_FIRST_PAUSE_S)
-            except Exception:
-                log.exception("a document of %s could not be followed", _DATABASE)
+            except Exception:  # a bug over one document, `since` is behind it: the others go on
+                log.exception("a document of %s could not be followed", DATABASE)
 
     async def _consider(self, doc: dict[str, Any]) -> None:
         doc_id = str(doc.get("_id", ""))
         if doc_id.startswith("_design/"):
             return
         running = self._by_doc.get(doc_id)
-        if doc.get("_deleted") or doc.get("_replication_state") in _ENDED:
+        if doc.get("_deleted") or doc.get("_replication_state") in ENDED:
             if running is not None:
                 del self._by_doc[doc_id]
                 if doc.get("_rev") != running.rev:
@@ -197,10 +200,11 @@ class Replications:
             del self._by_doc[doc_id]
             await self._stop_unless_ended(running)
         try:
-            request = parse_request({name: value for name, value in doc.items() if name not in _WRITTEN_BY_US})
-            job = Job(request.job_id(self._store.uuid), request, _user_of(doc), doc_id, doc["_rev"])
-            if job.id in self._jobs:
-                raise BadRequest(f"Replication `{job.id}` is already running.")
+            request, user = read_doc(doc)
+            job_id = request.job_id(self._store.uuid)
+            job = Job(job_id, request, user, self._store.config.now(), doc_id, doc["_rev"])
+            if (other := self._jobs.get(job_id)) is not None:
+                raise BadRequest(_already_started(job, other))
         except StoreError as error:
             await self._note(doc_id, doc["_rev"], "failed", reason=error.reason)
             return
@@ -211,66 +215,23 @@ class Replications:
             await self._stop(job)
 
     async def _note(
-        self, doc_id: str, rev: str | None, state: str, *, reason: str | None = None, stats: Any = None
+        self, doc_id: str, rev: str | None, state: str, *, reason: str | None = None, done: Any = None
     ) -> None:
         """Write how a replication ended into its document, unless that has been changed meanwhile."""
-        async with self._store.databases.use(_DATABASE) as database:
+        async with self._store.databases.use(DATABASE) as database:
             found = reads.plain_winner(database.conn, doc_id)
             if found is None or found[0] != rev:
                 return
-            doc = {name: value for name, value in orjson.loads(found[1]).items() if name not in _WRITTEN_BY_US}
+            doc = {name: value for name, value in orjson.loads(found[1]).items() if name not in WRITTEN_BY_US}
             doc["_replication_state"] = state
-            doc["_replication_state_time"] = _iso(self._store.config.now())
+            doc["_replication_state_time"] = iso(self._store.config.now())
             if reason is not None:
                 doc["_replication_state_reason"] = reason
-            if stats is not None:
-                doc["_replication_stats"] = stats
-            await admission.write(self._store, database, _ADMIN, [parse_edit(doc)])
+            if done is not None:
+                doc["_replication_stats"] = done
+            await admission.write(self._store, database, REPLICATOR, [parse_edit(doc)])
 
 
-def _user_of(doc: Mapping[str, Any]) -> User:
-    """As whom local sides are read and written: `user_ctx`, else an administrator, who alone writes such documents."""
-    context = doc.get("user_ctx")
-    if context is None:
-        return _ADMIN
-    name, roles = (context.get("name"), context.get("roles", [])) if isinstance(context, dict) else (None, None)
-    if not isinstance(name, str | None) or not isinstance(roles, list) or not all(isinstance(r, str) for r in roles):
-        raise BadRequest("`user_ctx` must be an object with a `name` and a list of `roles`")
-    return User(name, tuple(roles))
-
-
-def _stats(progress: Progress) -> dict[str, Any]:
-    counts = asdict(progress.counts)
-    return {
-        "revisions_checked": counts.pop("missing_checked"),
-        "missing_revisions_found": counts.pop("missing_found"),
-        **counts,
-        "changes_pending": progress.pending,
-        "checkpointed_source_seq": progress.checkpointed_seq,
-    }
-
-
-def _task(job: Job) -> dict[str, Any]:
-    progress, request = job.progress, job.request
-    return {
-        "type": "replication",
-        "node": "nonode@nohost",
-        "pid": "<0.2.0>",
-        "database": None if job.doc_id is None else _DATABASE,
-        "doc_id": job.doc_id,
-        "replication_id": job.id,
-        "source": request.source.shown,
-        "target": request.target.shown,
-        "continuous": request.continuous,
-        "user": job.user.name,
-        "checkpoint_interval": request.checkpoint_interval_ms,
-        "source_seq": progress.source_seq,
-        "through_seq": progress.through_seq,
-        **_stats(progress),
-        "started_on": int(job.started_s),
-        "updated_on": int(time.time()),
-    }
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
+def _already_started(job: Job, other: Job) -> str:
+    by = f"document `{other.doc_id}` from db `{DATABASE}`" if other.doc_id is not None else "`_replicate`"
+    return f"Replication `{job.id}` specified by document `{job.doc_id}` already started, triggered by {by}"

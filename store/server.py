@@ -32,6 +32,7 @@ from store.http import (
     purge,
     replicate,
     root,
+    scheduler,
     views,
 )
 from store.http.call import Call, answer
@@ -68,7 +69,11 @@ SERVER: Mapping[str, Mapping[str, ServerHandler]] = {
     "_session": {"GET": root.get_session, "POST": root.post_session, "DELETE": root.delete_session},
 }
 
-SERVER_PREFIXES: Mapping[str, ServerHandler] = {"_node": node.node, "_reshard": node.reshard}  # whatever is below
+SERVER_PREFIXES: Mapping[str, ServerHandler] = {  # whatever is below
+    "_node": node.node,
+    "_reshard": node.reshard,
+    "_scheduler": scheduler.scheduler,
+}
 
 DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
     "": {"GET": databases.get_database, "POST": documents.post_document},

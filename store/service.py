@@ -40,6 +40,7 @@ class Store:
         config.data.mkdir(parents=True, exist_ok=True)
         self._folder_lock = _lock(config.data)
         self.config = config
+        self.node = f"couchdb@{config.host}"  # how this server calls itself among CouchDB's nodes
         self.executor = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="read")
         self.password_executor = ThreadPoolExecutor(_PASSWORD_THREADS, thread_name_prefix="password")
         self.stopping = False

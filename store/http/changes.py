@@ -25,7 +25,7 @@ from store.documents import load_json, load_object
 from store.errors import BadRequest, NotFound, StoreError
 from store.http.call import Call
 from store.http.javascript_request import javascript_request
-from store.permissions import require_db_admin
+from store.permissions import require_reader_of_all
 from store.reads import DocOptions
 from store.selector import compile_selector
 from store.seqs import parse_seq
@@ -51,8 +51,7 @@ class Feed:
 
 async def changes(call: Call, database: Database) -> web.StreamResponse:
     """GET or POST /{db}/_changes: what was written after `since`."""
-    if database.name == "_users":
-        require_db_admin(call.user, database.security)
+    require_reader_of_all(call.user, database.name, database.security)
     feed = await _parse(call, database)
     if feed.mode == "continuous":
         return await call.stream(_lines(call, database, feed), held=True)

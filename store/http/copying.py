@@ -11,7 +11,7 @@ from store.database import Database
 from store.documents import Edit, Incoming, check_id, parse_local_rev
 from store.errors import BadRequest, NotFound
 from store.http.call import Call
-from store.http.documents import write_one, written
+from store.http.documents import credentials_hidden, write_one, written
 from store.reads import Revision
 from store.revtree import parse_rev
 from store.user_docs import require_readable
@@ -29,7 +29,8 @@ async def copy_document(call: Call, database: Database, doc_id: str) -> web.Resp
         return reads.open_revision(conn, reads.find(conn, doc_id), doc_id, named, latest=False)
 
     revision = await database.read(work)
-    edit.body = revision.body
+    hide = credentials_hidden(call, database)
+    edit.body = revision.body if hide is None else hide(revision.body)
     if not edit.is_local:
         edit.attachments = {
             name: Incoming(stored["content_type"], digest=stored["digest"], length=stored["length"])

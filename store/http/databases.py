@@ -11,7 +11,6 @@ from store.database import Database
 from store.documents import load_json
 from store.errors import BadRequest, Forbidden, NotImplementedByStore
 from store.http.call import Call, answer
-from store.http.node import node_name
 from store.permissions import check_security, require_db_admin, require_server_admin
 from store.registry import check_name
 
@@ -106,7 +105,7 @@ async def start_compaction(call: Call, database: Database) -> web.Response:
 
 async def shards(call: Call, database: Database) -> web.Response:
     """GET /{db}/_shards and /{db}/_shards/{docid}: the one range that holds everything."""
-    nodes = [node_name(call)]
+    nodes = [call.store.node]
     if any(call.rest):
         return answer({"range": "00000000-ffffffff", "nodes": nodes})
     return answer({"shards": {"00000000-ffffffff": nodes}})

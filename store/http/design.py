@@ -18,7 +18,7 @@ from store.errors import MethodNotAllowed, NotFound, NotImplementedByStore, Stor
 from store.http.call import JSON, STANDARD_HEADERS, Call
 from store.http.documents import write_one
 from store.http.javascript_request import javascript_request
-from store.permissions import require_db_admin
+from store.permissions import require_reader_of_all
 from store.view_query import ViewParams
 
 _MOST_ROWS_BYTES = 16 * 1024 * 1024  # a list function gets its rows at once, in an engine of limited memory
@@ -95,8 +95,7 @@ async def rewrite(call: Call, database: Database, ddoc_id: str) -> web.Response:
 
 def _function(call: Call, database: Database, ddoc_id: str, kind: str) -> tuple[DesignDoc, str]:
     """The design document and the source of the function named first in the rest of the path; raises NotFound."""
-    if database.name == "_users":
-        require_db_admin(call.user, database.security)
+    require_reader_of_all(call.user, database.name, database.security)
     ddoc = database.design_doc(ddoc_id)
     functions = ddoc.doc.get(kind)
     if not isinstance(functions, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from store import admission, multipart, reads, revtree
+from store import admission, multipart, reads, replicator_docs, revtree
 from store.content import Piece, at_hand
 from store.database import Database
 from store.documents import Edit, check_id, load_json, load_object, parse_edit, parse_local_rev, splice
@@ -19,7 +19,8 @@ from store.edits import Written
 from store.errors import BadRequest, Conflict, NotFound, StoreError
 from store.http.call import STANDARD_HEADERS, Call, answer
 from store.http.uploads import read_related
-from store.reads import DocOptions, Revision, Row
+from store.permissions import is_db_admin
+from store.reads import PLAIN, DocOptions, Revision, Row
 from store.revtree import parse_rev
 from store.user_docs import require_readable
 
@@ -30,8 +31,11 @@ _OPTION_NAMES = frozenset(
 )  # fmt: skip
 
 
-def doc_options(call: Call) -> DocOptions:
-    """The computed members a query asks for."""
+def doc_options(call: Call, database: Database) -> DocOptions:
+    """The computed members a query asks for, without what the caller may not see."""
+    hide = credentials_hidden(call, database)
+    if not call.query and hide is None:
+        return PLAIN
     meta = call.flag("meta")
     since = None
     if "atts_since" in call.query:
@@ -46,7 +50,16 @@ def doc_options(call: Call) -> DocOptions:
         atts_since=since,
         att_encoding_info=call.flag("att_encoding_info"),
         latest=call.flag("latest"),
+        hide=hide,
     )
+
+
+def credentials_hidden(call: Call, database: Database) -> Callable[[bytes], bytes] | None:
+    """What takes the credentials out of the body of another user's replication; None where nothing is hidden."""
+    if database.name != replicator_docs.DATABASE or is_db_admin(call.user, database.security):
+        return None
+    name = call.user.name
+    return lambda body: body if replicator_docs.owner(body) == name else replicator_docs.without_credentials(body)
 
 
 def _revs(value: Any, name: str) -> list[str]:
@@ -91,13 +104,18 @@ async def get_document(call: Call, database: Database, doc_id: str) -> web.Strea
     """GET /{db}/{docid}: the winner, or the revision named, with the members asked for."""
     if database.name == "_users":
         require_readable(call.user, doc_id)
-    if _OPTION_NAMES.isdisjoint(call.query) and "multipart" not in call.request.headers.get("Accept", ""):
+    private = database.name == replicator_docs.DATABASE
+    if (
+        not private
+        and _OPTION_NAMES.isdisjoint(call.query)
+        and "multipart" not in call.request.headers.get("Accept", "")
+    ):
         found = reads.plain_winner(database.conn, doc_id)
         if found is None:
             raise NotFound("deleted" if reads.find(database.conn, doc_id) else "missing")
         rev, body = found
         return not_modified(rev) if etag_matches(call, rev) else answer(body, 200, {"ETag": f'"{rev}"'})
-    options = doc_options(call)
+    options = doc_options(call, database)
     if "open_revs" in call.query:
         return await _get_open_revs(call, database, doc_id, options)
     named = given_rev(call) if "rev" in call.query else None

@@ -18,7 +18,7 @@ from store.mango_find import Finding
 from store.mango_index import Index, indexes_of, parse_index, with_index, without_indexes
 from store.mango_options import FindOptions, parse_find
 from store.mango_plan import Plan, plan, warnings
-from store.permissions import require_db_admin
+from store.permissions import require_reader_of_all
 
 
 async def find(call: Call, database: Database) -> web.StreamResponse:
@@ -67,8 +67,7 @@ async def explain(call: Call, database: Database) -> web.Response:
 async def _query(call: Call, database: Database) -> tuple[FindOptions, Plan]:
     if call.rest:
         raise NotFound("missing")
-    if database.name == "_users":
-        require_db_admin(call.user, database.security)
+    require_reader_of_all(call.user, database.name, database.security)
     options = parse_find(await call.json_body())
     return options, plan(_indexes(database), options)
 

@@ -23,7 +23,7 @@ from store.listing import (
     only_design,
     parse_listing,
 )
-from store.permissions import require_db_admin
+from store.permissions import require_db_admin, require_reader_of_all
 
 _JSON_PARAMS = frozenset({"key", "keys", "startkey", "start_key", "endkey", "end_key"})
 _FLAGS = frozenset(
@@ -77,7 +77,7 @@ async def _queries(call: Call) -> list[ListingParams]:
 
 
 async def _several(call: Call, database: Database, several: Sequence[ListingParams]) -> web.StreamResponse:
-    _check_readable(call, database)
+    require_reader_of_all(call.user, database.name, database.security)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"results":['
@@ -123,13 +123,8 @@ def _query(call: Call) -> dict[str, Any]:
     return given
 
 
-def _check_readable(call: Call, database: Database) -> None:
-    if database.name == "_users":
-        require_db_admin(call.user, database.security)
-
-
 async def _listing(call: Call, database: Database, params: ListingParams) -> web.StreamResponse:
-    _check_readable(call, database)
+    require_reader_of_all(call.user, database.name, database.security)
     return await call.stream(_with_newline(_chunks(database, params)))
 
 

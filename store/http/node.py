@@ -23,7 +23,7 @@ async def node(call: Call) -> web.Response:
     require_server_admin(call.user)
     if not call.rest or not call.rest[0]:
         raise BadRequest("Incomplete path to _node request")
-    name = node_name(call)
+    name = call.store.node
     if call.rest[0] not in ("_local", name):
         raise NotFound(f"no such node: {call.rest[0]}")
     match [each for each in call.rest[1:] if each]:
@@ -44,11 +44,6 @@ async def node(call: Call) -> web.Response:
         case ["_prometheus"]:
             return await prometheus(call)
     raise NotFound("missing")
-
-
-def node_name(call: Call) -> str:
-    """How this node calls itself."""
-    return f"couchdb@{call.store.config.host}"
 
 
 def _only(call: Call, *methods: str) -> None:
@@ -154,7 +149,7 @@ async def prometheus(call: Call) -> web.Response:
 async def membership(call: Call) -> web.Response:
     """GET /_membership: this one node. Server admins only."""
     require_server_admin(call.user)
-    return answer({"all_nodes": [node_name(call)], "cluster_nodes": [node_name(call)]})
+    return answer({"all_nodes": [call.store.node], "cluster_nodes": [call.store.node]})
 
 
 async def get_cluster_setup(call: Call) -> web.Response:

@@ -12,7 +12,7 @@ from store.documents import load_object
 from store.errors import BadRequest, NotFound
 from store.http.call import Call, answer
 from store.http.listing import read_queries
-from store.permissions import require_db_admin
+from store.permissions import require_reader_of_all
 from store.view_query import ViewParams
 from store.views import ViewResult
 
@@ -21,8 +21,7 @@ async def query_view(call: Call, database: Database, ddoc_id: str) -> web.Stream
     """GET or POST /{db}/_design/{ddoc}/_view/{view}, and POST .../queries with several queries at once."""
     if not call.rest or len(call.rest) > 2 or (len(call.rest) == 2 and call.rest[1] != "queries"):
         raise NotFound("missing")
-    if database.name == "_users":
-        require_db_admin(call.user, database.security)
+    require_reader_of_all(call.user, database.name, database.security)
     ddoc = database.design_doc(ddoc_id)
     views = call.store.databases.views(database)
     body = await _body(call)
