@@ -99,6 +99,7 @@ LIFESPANS = (
 async def end_feeds(app: web.Application) -> None:
     """On stop: nobody waits for news any longer."""
     app[STOPPING].set()
+    app[ACCESS].watch.wake_all()
     feeds = app[OPEN_FEEDS]
     for answer in list(feeds):
         answer.close()

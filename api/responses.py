@@ -28,9 +28,11 @@ class Stream(web.StreamResponse):
     """A response written chunk by chunk, each chunk on its way before the next: heartbeats arrive on time.
 
     Compressed when the content type is compressible, the length is unknown or large, and the client takes gzip.
-    Not compressed when a `Content-Encoding` is set, or when part of a body is sent.
+    Not compressed when a `Content-Encoding` is set, when part of a body is sent, or when `as_is`: the packer of an
+    answer that stays open for hours holds more memory than all the rest of it.
     """
 
+    as_is = False
     _zip: Any = None
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
@@ -45,6 +47,7 @@ class Stream(web.StreamResponse):
         length = self.headers.get("Content-Length")
         return (
             self.status == 200
+            and not self.as_is
             and "Content-Encoding" not in self.headers
             and "Content-Range" not in self.headers
             and is_compressible(self.headers.get("Content-Type", ""))

@@ -10,7 +10,8 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,6 +98,7 @@ class Sessions:
         self._changes = 0
         self._changed_at: dict[str, int] = {}
         self._everything_changed_at = 0
+        self._watching: dict[str, set[Callable[[], None]]] = {}
 
     async def resolve(self, request: web.Request) -> User | None:
         """The caller, None when nobody is logged in.
@@ -145,10 +147,25 @@ class Sessions:
         """Let the account's next request be checked anew; call it after changing the account."""
         self._changes += 1
         self._changed_at[name] = self._changes
+        for wake in list(self._watching.get(name, ())):
+            wake()
 
     def forget_all(self) -> None:
         self._changes += 1
         self._everything_changed_at = self._changes
+        for wake in [wake for watching in self._watching.values() for wake in watching]:
+            wake()
+
+    @contextmanager
+    def watching(self, name: str, wake: Callable[[], None]) -> Iterator[None]:
+        """Within the block, call `wake` whenever the account of that name may have changed."""
+        self._watching.setdefault(name, set()).add(wake)
+        try:
+            yield
+        finally:
+            self._watching[name].discard(wake)
+            if not self._watching[name]:
+                del self._watching[name]
 
     async def follow_users(self, heartbeat_s: float) -> None:
         """Forget accounts as their documents change, until cancelled."""

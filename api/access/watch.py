@@ -59,6 +59,10 @@ class Watch:
                 del self._waiters[name]
         self._count -= 1
 
+    def wake_all(self) -> None:
+        """Let everybody look around, whatever has changed."""
+        self._wake(waiter for waiters in self._waiters.values() for waiter in waiters)
+
     async def wait_past(self, change: int, most_s: float) -> int:
         """Wait, at most `most_s`, until the index has applied more than `change`; the number it has reached."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -99,7 +103,7 @@ class Watch:
             return
         # After a gap in watching, or in another file, nobody knows what was missed.
         if before is None or before[0] != state.epoch or state.change - before[1] > MOST_TOUCHING:
-            self._wake(waiter for waiters in self._waiters.values() for waiter in waiters)
+            self.wake_all()
             return
         touched = await self._index.touched_names(before[1], state.change)
         self._wake(waiter for name in touched for waiter in self._waiters.get(name, ()))
