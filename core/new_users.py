@@ -6,6 +6,7 @@ import logging
 from asyncio import gather
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from core.contacts import NEW_PERSON, NEW_PLACE, found_place, read_person, reference, referenced_id, save, undo
@@ -24,42 +25,65 @@ from core.user_fields import (
     roles_of,
     wants_token_login,
 )
-from core.users import check_within, user_id, users_db
+from core.user_places import check_contact, check_places, check_several, check_within, facility_of, read_places
+from core.users import user_id, users_db
 
 log = logging.getLogger(__name__)
 
-TAKEN = "Document update conflict."
 ABANDONED_AFTER_MS = 120_000
 
 
+class UsernameTaken(Conflict):
+    """There is an account of that name, or what a deleted one left (EP-USR-26)."""
+
+    def __init__(self) -> None:
+        super().__init__("Document update conflict.")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a new user belongs: the documents to be made for it, `facility_id`, and the person, new or with `_rev`."""
+
+    docs: list[Doc]
+    facility_id: str | list[str] | None
+    person: Doc | None
+
+
 async def create_user(
-    db: Database, settings: Settings, body: Any, *, now_ms: int, app_url: str = "", force_password_change: bool = False
+    db: Database,
+    settings: Settings,
+    body: Any,
+    *,
+    now_ms: int,
+    app_url: str = "",
+    force_password_change: bool = False,
+    several_places: bool = False,
 ) -> tuple[Doc, list[Row]]:
     """Make an account, its profile, and the place and contact it may come with (EP-USR-20..30).
 
     The answer `{"contact", "user-settings", "user"}`, each `{id, rev}`, with a login link `{"token_login"}` too, and
     the rows written to the main database. `app_url` is where a link leads when the settings do not say.
+    With `several_places` there may be more than one, and places and contact all exist already (EP-USR-70).
     Everything is checked before the first write and undone when a later write fails. InvalidUser, InvalidInput,
     NotFound for a place or person, Conflict for a name that is taken.
     """
     if not isinstance(body, dict):
         raise InvalidInput("User must be an object.")
-    types = settings.contact_types
     roles = roles_of(body, settings)
     check_new_user(body, roles, settings)
     name = body["username"]
-    place = read_user_place(types, body, now_ms)
-    contact = read_user_contact(types, body.get("contact"), now_ms)
-    await ensure_free(db, name, now_ms)
-    found = await db.get_many(needed_ids(place, contact))
-    docs, place_doc = place_documents(types, place, found)
-    person, is_new = user_contact(types, contact, place_doc, found, now_ms)
-    if person is not None and is_new:
-        if docs:
-            docs[-1]["contact"] = reference(person)
-        docs.append(person)
+    if several_places:
+        places, contact_id = read_existing(body, roles or (), settings)
+        await ensure_free(db, name, now_ms)
+        home = await existing_home(db, settings.contact_types, places, contact_id)
+    else:
+        place = read_user_place(settings.contact_types, body, now_ms)
+        contact = read_user_contact(settings.contact_types, body.get("contact"), now_ms)
+        await ensure_free(db, name, now_ms)
+        home = await new_home(db, settings.contact_types, place, contact, now_ms)
+    docs, person = home.docs, home.person
     account: Doc = {"_id": user_id(name), "name": name, "roles": roles}
-    account |= {"facility_id": place_doc["_id"]} if place_doc else {}
+    account |= {"facility_id": home.facility_id} if home.facility_id else {}
     account |= {"contact_id": person["_id"]} if person else {}
     account |= {"known": body["known"]} if body.get("known") is not None else {}
     profile = {**account, "type": "user-settings", **profile_of(body)}
@@ -81,11 +105,45 @@ async def create_user(
     return answer, rows
 
 
+def read_existing(body: Doc, roles: Iterable[str], settings: Settings) -> tuple[list[str], str | None]:
+    """The ids of the places and the contact of a user who brings nothing new."""
+    places = read_places(body["place"]) if body.get("place") is not None else []
+    check_several(places, roles, settings)
+    contact_id = body.get("contact") or None
+    if not isinstance(contact_id, str | None):
+        raise InvalidInput('Property "contact" must be the id of an existing person.')
+    return places, contact_id
+
+
+async def existing_home(db: Database, types: ContactTypes, places: list[str], contact_id: str | None) -> Home:
+    found = await db.get_many([*places, *([contact_id] if contact_id else ())])
+    check_places(types, found, places, named=True)
+    person = check_contact(types, found, contact_id, places, named=True) if contact_id else None
+    return Home([], facility_of(places) if places else None, person)
+
+
+async def new_home(
+    db: Database, types: ContactTypes, place: NewPlace | str | None, contact: Doc | str | None, now_ms: int
+) -> Home:
+    found = await db.get_many(needed_ids(place, contact))
+    docs, place_doc = place_documents(types, place, found)
+    person, is_new = user_contact(types, contact, place_doc, found, now_ms)
+    if person is not None and is_new:
+        if docs:
+            docs[-1]["contact"] = reference(person)
+        docs.append(person)
+    return Home(docs, place_doc["_id"] if place_doc else None, person)
+
+
 def read_user_place(types: ContactTypes, body: Doc, now_ms: int) -> NewPlace | str | None:
     """The user's place: an id or a new place, whose contact will be the user's own if one is given (EP-USR-28)."""
     place = body.get("place")
     if not place:
         return None
+    if isinstance(place, list):
+        if len(place) != 1:
+            raise InvalidInput("Only one place can be given here, not several")
+        [place] = place
     if not isinstance(place, str | dict):
         raise InvalidInput(NEW_PLACE)
     place_id = referenced_id(place)
@@ -170,7 +228,7 @@ async def ensure_free(db: Database, name: str, now_ms: int) -> None:
         return
     note = await db.get_local(note_name(name)) if account is None else None
     if note is None or profile is None or profile.get("inactive") or note["started_ms"] + ABANDONED_AFTER_MS > now_ms:
-        raise Conflict(TAKEN)
+        raise UsernameTaken
     log.warning("removing what an interrupted creation of the user %s left", name)
     rows = await db.all_docs(note["doc_ids"])
     left = [

@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from core.contacts import found_person, found_place
 from core.couch.client import Database, Doc, Row
-from core.documents import ContactTypes, facility_ids, lineage_ids
+from core.documents import facility_ids
 from core.errors import DomainError, InvalidInput, NotFound
 from core.settings import Settings
 from core.token_login import LoginLink, new_link, take_back, token_of
@@ -23,6 +22,7 @@ from core.user_fields import (
     roles_of,
     wants_token_login,
 )
+from core.user_places import changed_places, check_contact, check_places, facility_of, read_places
 
 USER_PREFIX = "org.couchdb.user:"
 
@@ -46,8 +46,9 @@ async def update_user(
     app_url: str = "",
     force_password_change: bool = False,
     server_admins: Collection[str] = (),
+    several_places: bool = False,
 ) -> Doc:
-    """Change an account and its profile: `{"user", "user-settings"}`, each `{id, rev}` (EP-USR-52..57).
+    """Change an account and its profile: `{"user", "user-settings"}`, each `{id, rev}` (EP-USR-52..57, 70).
 
     With a login link `{"token_login": {expiration_date}}` too; `app_url` is where it leads when the settings do not
     say. `server_admins` are those known to have their password in CouchDB's configuration (10 AUTH-24).
@@ -55,25 +56,18 @@ async def update_user(
     """
     if not isinstance(body, dict):
         raise InvalidInput("User must be an object.")
-    types = settings.contact_types
     roles = roles_of(body, settings)
     check_changes(body, settings)
-    for member in ("place", "contact"):
-        if not isinstance(body.get(member), str | None) or body.get(member) == "":
-            raise InvalidInput(f'Property "{member}" must be the id of an existing document.')
+    check_ids(body, several=several_places)
     before = await users_db(db).find(user_id(name))
     if before is None:
         raise NotFound("Failed to find user.")
     wants_link = wants_token_login(body, settings)
     if (wants_link or body.get("password") is not None) and (name in server_admins or await is_server_admin(db, name)):
         raise InvalidInput("Admin passwords must be changed manually in the database")
-    found = await db.get_many(body[member] for member in ("place", "contact") if body.get(member))
     changes: Doc = {} if roles is None else {"roles": roles}
     changes |= {each: body[each] for each in ("password", "known") if body.get(each) is not None}
-    if "place" in body:
-        changes["facility_id"] = found_place(types, found, body["place"])["_id"] if body["place"] else None
-    if "contact" in body:
-        changes["contact_id"] = changed_contact(types, body["contact"], found, {**before, **changes})
+    changes |= await moved(db, settings, body, {**before, **changes}, several=several_places)
     check_offline_user({**before, **changes}, changes, settings)
     account, profile_changes = {**before, **changes}, profile_of(body)
     if (wants_link or "password" in changes) and (force_password_change or "password_change_required" in before):
@@ -126,14 +120,32 @@ async def change_own_password(db: Database, name: str, password: str) -> None:
         raise NotFound("Failed to find user.")
 
 
-def changed_contact(types: ContactTypes, contact_id: str | None, found: dict[str, Doc], account: Doc) -> str | None:
-    if contact_id is None:
-        return None
-    if contact_id in found and not types.is_person(found[contact_id]):
-        raise InvalidUser("Wrong type, contact is not a person.", "contact.type.wrong")
-    person = found_person(types, found, contact_id)
-    check_within(lineage_ids(person.get("parent")), facility_ids(account.get("facility_id")))
-    return contact_id
+def check_ids(body: Doc, *, several: bool) -> None:
+    """Refuse places and contacts that are no ids: objects are not created by an update (EP-USR-54, EP-USR-70)."""
+    place, contact = body.get("place"), body.get("contact")
+    if place is not None and (several or isinstance(place, list)):
+        read_places(place)
+    for member, value in (("place", None if several or isinstance(place, list) else place), ("contact", contact)):
+        if value is not None and not (isinstance(value, str) and value):
+            raise InvalidInput(f'Property "{member}" must be the id of an existing document.')
+
+
+async def moved(db: Database, settings: Settings, body: Doc, account: Doc, *, several: bool) -> Doc:
+    """The `facility_id` and `contact_id` that an update changes; None where it clears one."""
+    types = settings.contact_types
+    changes: Doc = {}
+    places = changed_places(body, account, settings, several=several)
+    contact_id = body.get("contact")
+    found = await db.get_many([*(places or ()), *([contact_id] if contact_id else ())])
+    if places is not None:
+        check_places(types, found, places, named=several)
+        changes["facility_id"] = facility_of(places) if places else None
+    if "contact" in body:
+        if contact_id:
+            within = places if places is not None else facility_ids(account.get("facility_id"))
+            check_contact(types, found, contact_id, within, named=several)
+        changes["contact_id"] = contact_id
+    return changes
 
 
 def check_offline_user(account: Doc, changes: Doc, settings: Settings) -> None:
@@ -143,12 +155,6 @@ def check_offline_user(account: Doc, changes: Doc, settings: Settings) -> None:
     for member, label in (("facility_id", "Place"), ("contact_id", "Contact")):
         if member in changes and changes[member] is None:
             raise InvalidUser(f"{label} field is required for offline users", "field is required", field=label)
-
-
-def check_within(above: list[str], place_ids: list[str]) -> None:
-    """Refuse a contact with none of the user's places above it. A user without a place may have any contact."""
-    if place_ids and not set(above) & set(place_ids):
-        raise InvalidUser("Contact is not within place.", "configuration.user.place.contact")
 
 
 async def write_changes(db: Database, before: Doc, changes: Doc, profile_changes: Doc) -> Doc:

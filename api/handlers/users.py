@@ -20,11 +20,12 @@ from api.params import read_json, require_json
 from api.responses import json_response
 from api.sessions import User
 from core.couch.client import Doc
-from core.errors import Forbidden, Unauthorized
-from core.new_users import create_user
+from core.errors import DomainError, Forbidden, Unauthorized
+from core.new_users import UsernameTaken, create_user
 from core.shapes import NewUser, UserChanges
-from core.user_fields import forbidden_to_self
-from core.user_list import list_users
+from core.user_csv import UserRow
+from core.user_fields import InvalidUser, forbidden_to_self
+from core.user_imports import ImportLog, create_users
 from core.users import delete_user, update_user, user_id
 
 OWN_MEMBERS = ("fullname", "email", "phone", "language", "known", "password", "token_login")
@@ -45,7 +46,17 @@ UserWritten = TypedDict(
 )
 
 
-@describe(Operation(access=Access.ACCOUNT, permissions=("can_view_users",), answers={200: list[dict[str, Any]]}))
+CREATION = Operation(
+    access=Access.ACCOUNT,
+    permissions=("can_create_users",),
+    body=NewUser | list[NewUser],
+    answers={200: UserWritten | list[dict[str, Any]]},
+    errors=(404, 409),
+)
+CHANGE = Operation(access=Access.ACCOUNT, body=UserChanges, answers={200: UserWritten}, errors=(404, 409))
+
+
+@describe(CREATION)
 async def post_user(request: web.Request) -> web.Response:
     """POST /api/v1/users: make an account, and the place and contact that come as objects.
 
@@ -56,6 +67,7 @@ async def post_user(request: web.Request) -> web.Response:
     return await make_users(request, several_places=False)
 
 
+@describe(CREATION)
 async def post_user_of_places(request: web.Request) -> web.Response:
     """POST /api/v3/users: as version 1, of a `contact` and a `place` that exist; `place` may be a list of ids.
 
@@ -120,6 +132,7 @@ async def create_each(
     return [{"error": message_of(each)} if isinstance(each, DomainError) else each for each in outcomes]
 
 
+@describe(CHANGE)
 async def post_user_changes(request: web.Request) -> web.Response:
     """POST /api/v1/users/{username}: change an account; `{"user", "user-settings"}`, each `{id, rev}`.
 
@@ -129,6 +142,7 @@ async def post_user_changes(request: web.Request) -> web.Response:
     return await change_user(request, several_places=False)
 
 
+@describe(CHANGE)
 async def post_user_changes_of_places(request: web.Request) -> web.Response:
     """POST /api/v3/users/{username}: as version 1, and `place` may be a list of ids."""
     return await change_user(request, several_places=True)

@@ -1,0 +1,81 @@
+"""Databases that fail on cue, in front of the real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.couch.client import Database
+from core.errors import NotFound, Unavailable
+from tests.core.accounts import DISTRICT
+
+
+class DistrictOnly(Database):
+    """A database that holds the district and takes no writes."""
+
+    docs = (
+        DISTRICT,
+        {"_id": "hc-kanga", "type": "health_center", "name": "Kanga", "parent": {"_id": "d-busia"}},
+        {
+            "_id": "p-asha",
+            "type": "person",
+            "name": "Asha",
+            "parent": {"_id": "hc-kanga", "parent": {"_id": "d-busia"}},
+        },
+        {"_id": "p-far", "type": "person", "name": "Far", "parent": {"_id": "d-busia"}},
+    )
+
+    def __init__(self) -> None:
+        self.couch = self  # type: ignore[assignment]
+        self.name = "medic"
+
+    def db(self, name: str) -> Database:
+        return self
+
+    async def request(self, method: str, path: str = "", **options: Any) -> Any:
+        if method == "GET":
+            raise NotFound("missing")
+        assert path == "/_bulk_get", f"{method} {path} although the body is invalid"
+        known = {doc["_id"]: doc for doc in self.docs}
+        ids = [each["id"] for each in options["body"]["docs"]]
+        return {"results": [{"id": each, "docs": [{"ok": known[each]}] if each in known else []} for each in ids]}
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process: nothing after it runs."""
+
+
+class Failing(Database):
+    """The real databases, but for requests that a subclass lets fail."""
+
+    def __init__(self, db: Database, name: str | None = None) -> None:
+        super().__init__(db.couch, name or db.name)
+        self.real = db
+        self.couch = self  # type: ignore[assignment]
+
+    def db(self, name: str) -> Database:
+        return type(self)(self.real, name)
+
+    async def request(self, method: str, path: str = "", **options: Any) -> Any:
+        self.check(method, path)
+        return await self.real.couch.request(method, self.path + path, **options)
+
+    def check(self, method: str, path: str) -> None:
+        raise NotImplementedError
+
+
+class UsersAway(Failing):
+    def check(self, method: str, path: str) -> None:
+        if self.name == "_users" and method == "PUT":
+            raise Unavailable("CouchDB cannot be reached")
+
+
+class KilledBeforeTheAccount(Failing):
+    def check(self, method: str, path: str) -> None:
+        if self.name == "_users" and method == "PUT":
+            raise KilledError
+
+
+class ProfileAway(Failing):
+    def check(self, method: str, path: str) -> None:
+        if self.name != "_users" and method == "PUT":
+            raise Unavailable("CouchDB cannot be reached")
