@@ -41,6 +41,7 @@ class Config:
     trusted_proxies: Networks = LOOPBACK  # whose X-Forwarded-* headers are believed (10 AUTH-17)
     allow_cors: bool = False  # 10 AUTH-16
     force_password_change: bool = False  # 10 AUTH-92
+    compat: str = "documented"  # or `cht`: the observed behaviour where 30 §18 names that profile (EP-6)
     login_failures: int = 10  # within ten seconds from one address, for one user or one password; 0: any (10 AUTH-100)
     log_format: str = "text"
     log_level: str = "info"
@@ -67,6 +68,7 @@ class Config:
             trusted_proxies=networks(env, "OUTPOST_TRUSTED_PROXIES", cls.trusted_proxies),
             allow_cors=boolean(env, "OUTPOST_ALLOW_CORS"),
             force_password_change=boolean(env, "OUTPOST_FORCE_PASSWORD_CHANGE"),
+            compat=one_of(env, "COMPAT", cls.compat, ("documented", "cht")),
             login_failures=whole_number(env, "OUTPOST_LOGIN_FAILURES", cls.login_failures, least=0, most=1_000_000),
             log_format=one_of(env, "OUTPOST_LOG_FORMAT", cls.log_format, ("text", "json")),
             log_level=one_of(env, "OUTPOST_LOG_LEVEL", cls.log_level, ("debug", "info", "warning", "error")),
@@ -121,6 +123,10 @@ class Config:
     @property
     def access_index(self) -> Path:
         return self.data / "access.sqlite"
+
+    @property
+    def search_index(self) -> Path:
+        return self.data / "search.sqlite"
 
     def db_name(self, suffix: str) -> str:
         """The side database of that suffix: `db_name("sentinel")` is `medic-sentinel`."""
