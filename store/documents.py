@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -249,12 +249,14 @@ def splice(
     body: bytes,
     *,
     deleted: bool = False,
-    extra: Iterable[tuple[bytes, bytes]] = (),
+    extra: Sequence[tuple[bytes, bytes]] = (),
 ) -> bytes:
     """The document as JSON: reserved members put around the stored body without parsing it.
 
     `extra` are further reserved members as name and JSON value (`_attachments`, `_conflicts`, ...).
     """
+    if rev is not None and not deleted and not extra and body != b"{}":  # nearly always
+        return b'{"_id":%b,"_rev":%b,%b' % (orjson.dumps(doc_id), orjson.dumps(rev), body[1:])
     parts: list[bytes | memoryview] = [b'{"_id":', orjson.dumps(doc_id)]
     if rev is not None:
         parts += (b',"_rev":', orjson.dumps(rev))
