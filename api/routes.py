@@ -29,6 +29,8 @@ from api.handlers import (
     storage,
     targets,
     token_login,
+    user_imports,
+    user_reads,
     users,
     users_info,
 )
@@ -57,6 +59,8 @@ def routes(database: str) -> list[web.RouteDef]:
         *people.ROUTES,
         *places.ROUTES,
         *users.ROUTES,
+        *user_reads.ROUTES,
+        *user_imports.ROUTES,
         *users_info.ROUTES,
         *hydrate.ROUTES,
         *contacts_by_phone.ROUTES,
