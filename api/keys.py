@@ -14,6 +14,7 @@ from core.settings import Settings, SettingsWatch
 
 if TYPE_CHECKING:
     from api.access.index import AccessIndex
+    from api.search.index import SearchIndex
     from api.sessions import Sessions, User
 
 CONFIG = web.AppKey("config", Config)
@@ -23,6 +24,7 @@ DB = web.AppKey("db", Database)
 SETTINGS = web.AppKey("settings", SettingsWatch)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions")
 ACCESS: web.AppKey[AccessIndex] = web.AppKey("access")
+SEARCH: web.AppKey[SearchIndex] = web.AppKey("search")
 
 REQUEST_ID = web.RequestKey("request_id", str)
 USER: web.RequestKey[User | None] = web.RequestKey("user")

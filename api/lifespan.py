@@ -16,10 +16,11 @@ from api.handlers.monitoring import open_metrics
 from api.handlers.settings import open_ready_settings
 from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
-from api.keys import ACCESS, CONFIG, COUCH, DB, SESSIONS, SETTINGS
+from api.keys import ACCESS, CONFIG, COUCH, DB, SEARCH, SESSIONS, SETTINGS
 from api.login_limits import open_login_limits
 from api.pipeline import UNFINISHED
 from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
+from api.search.index import SearchIndex
 from api.sessions import Sessions
 from core.couch.client import connect
 from core.errors import DomainError
@@ -66,11 +67,14 @@ async def open_connected_users(app: web.Application) -> AsyncIterator[None]:
 
 
 async def open_access(app: web.Application) -> AsyncIterator[None]:
-    """The read side of the access index, whose file may be made by the indexer at any time."""
+    """The read side of the access index and of the search index, whose files may be made by the indexer at any time."""
     access = AccessIndex(app[CONFIG].access_index)
+    search = SearchIndex(app[CONFIG].search_index)
     app[ACCESS] = access
+    app[SEARCH] = search
     yield
     await access.close()
+    await search.close()
 
 
 async def finish_what_was_begun(app: web.Application) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from api.access.last_live import last_live_docs
 from api.access.purges import apply_purges, follow_purges
 from api.access.rules import facts_of
 from api.access.writer import Entry, IndexWriter
+from api.search.follower import SearchFollower
 from core.config import Config
 from core.couch.changes import Batch, Change, change_of, follow
 from core.couch.client import Couch, Database, connect
@@ -74,6 +75,7 @@ class Indexer:
 
     def __init__(self, config: Config, couch: Couch, path: Path | None = None) -> None:
         self.path = path or config.access_index
+        self.search_path = config.search_index
         self.heartbeat_s = config.feed_heartbeat_s
         self.couch = couch
         self.db = couch.db(config.database)
@@ -100,9 +102,15 @@ class Indexer:
         self._thread.shutdown(wait=False)
 
     async def follow(self) -> None:
-        """Apply the feed, batch after batch. Returns when the file is not the one at the path any more."""
+        """Apply the feed, batch after batch, and offer each to the search index.
+
+        Returns when the file is not the one at the path any more.
+        """
+        state = self.writer.state
         purges = follow_purges(self.couch, self.db.name, self.writer, self._run)
-        tasks = [asyncio.create_task(work) for work in (self._apply_feed(), purges, self._removed())]
+        search = SearchFollower(self.db, self.search_path, state.identity)
+        works = (self._apply_feed(search), purges, search.run(state.couch_seq), self._removed())
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -137,13 +145,14 @@ class Indexer:
         changes = tuple(change_of(row) for row in answer["results"])
         return Batch(changes, str(answer["last_seq"]), int(answer.get("pending") or 0))
 
-    async def _apply_feed(self) -> None:
+    async def _apply_feed(self, search: SearchFollower) -> None:
         since = self.writer.state.couch_seq
         feed = follow(self.db, since, limit=BATCH, include_docs=True, all_leaves=True, heartbeat_s=self.heartbeat_s)
         async for batch in feed:
             state = self.writer.state
             if batch.changes or batch.last_seq != state.couch_seq or batch.pending != state.pending:
                 await self._apply(batch)
+                search.offer(batch)
             self._report(batch)
 
     async def _removed(self) -> None:
