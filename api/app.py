@@ -10,6 +10,7 @@ from aiohttp import web
 
 from api.auth import REFUSED
 from api.errors import error_middleware, render
+from api.handlers.docs import write_openapi
 from api.keys import CONFIG, NOW
 from api.lifespan import LIFESPANS, STOPPING, end_feeds
 from api.login_limits import limit_logins
@@ -47,4 +48,5 @@ def create_app(config: Config, now: Callable[[], datetime] = utc_now) -> web.App
     app.on_response_prepare.append(before_headers)
     app.on_shutdown.append(end_feeds)
     app.add_routes([*public, *routes(config.database)])
+    app.on_startup.append(write_openapi)
     return app

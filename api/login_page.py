@@ -21,7 +21,12 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
 )
-CONTENT_TYPES = {"script.js": "application/javascript", "style.css": "text/css"}
+CONTENT_TYPES = {
+    "script.js": "application/javascript",
+    "style.css": "text/css",
+    "docs.js": "application/javascript",
+    "docs.css": "text/css",
+}
 LOGO_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
 
 # English texts of the pages by translation key; a deployment's own translations come first.

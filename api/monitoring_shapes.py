@@ -34,7 +34,7 @@ class Databases(TypedDict):
     users: DatabaseState
 
 
-class Moment(TypedDict):
+class Clock(TypedDict):
     current: int
     uptime: float
 
@@ -78,7 +78,7 @@ class MessagingV2(TypedDict):
 class Common(TypedDict):
     version: Versions
     couchdb: Databases
-    date: Moment
+    date: Clock
     sentinel: SentinelState
     outbound_push: Backlog
     feedback: Count

@@ -24,7 +24,9 @@ PATH_PARAMETERS = {
     "form": "the name of a form, with its format",
     "name": "the name of a file",
 }
-OPENING = re.compile(r"^(?:[A-Z]+(?: (?:or|and) [A-Z]+)? )?/?\S+?(?: `[^`]*`)?(?:\([^)]*\))?: ")
+OPENING = re.compile(r"^(?:GET|POST|PUT|DELETE)(?:`[^`]*`|[^`:]|:(?! ))*: ")
+SENTENCE = re.compile(r"(?:`[^`]*`|[^`])*?(?=[.;:](?:\s|$))")
+RULES = re.compile(r" \([A-Z]+-[^)]*\)")
 
 
 class Route(NamedTuple):
@@ -155,10 +157,9 @@ def types_of(operation: Operation) -> Iterator[Any]:
 
 def told(handler: Any, operation: Operation) -> tuple[str, str]:
     """Summary and description: the first sentence of the docstring without its request line, and all of it."""
-    if operation.summary:
-        return operation.summary, ""
-    text = OPENING.sub("", re.sub(r"\n(?!\n)(?<!\n\n)", " ", inspect.getdoc(handler) or ""), count=1)
-    summary = re.split(r"[.;:](?:\s|$)", text, maxsplit=1)[0]
+    text = RULES.sub("", OPENING.sub("", inspect.getdoc(handler) or ""))
+    first = SENTENCE.match(text)
+    summary = operation.summary or (first[0] if first else text).replace("\n", " ")
     return summary[:1].upper() + summary[1:], text[:1].upper() + text[1:]
 
 

@@ -69,14 +69,14 @@ def json_param(request: web.Request, name: str) -> Any:
 TEXT: Mapping[str, Any] = {"type": "string"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Param:
     """A query parameter that is a text: its name, what it is for, and what it takes as JSON Schema."""
 
     name: str
     about: str
-    schema: Mapping[str, Any] = field(default_factory=lambda: TEXT)
-    required: bool = False
+    schema: Mapping[str, Any] = field(default_factory=lambda: TEXT, kw_only=True)
+    required: bool = field(default=False, kw_only=True)
 
     def text(self, request: web.Request) -> str | None:
         return request.query.get(self.name)

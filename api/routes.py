@@ -11,6 +11,7 @@ from api.handlers import (
     contacts,
     contacts_by_phone,
     credentials,
+    docs,
     hydrate,
     impact,
     login,
@@ -44,6 +45,7 @@ def public_routes(database: str) -> list[web.RouteDef]:
     return [
         *public.ROUTES,
         *monitoring.ROUTES,
+        *docs.ROUTES,
         *session.ROUTES,
         *app_files.public_routes(database),
         *login.public_routes(database),

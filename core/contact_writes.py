@@ -20,6 +20,7 @@ from core.field_checks import (
 )
 from core.lineage import minify, minify_contact, minify_parent
 from core.settings import Settings
+from core.shapes import NewPersonDoc, NewPlaceDoc, optional_texts, required_texts
 
 FIXED = ("_rev", "reported_date", "type", "contact_type")
 IDENTITY = "Valid _id, _rev, and type fields must be provided."
@@ -29,7 +30,7 @@ NO_CONTACT = "A contact must be provided."
 async def create_person(db: Database, settings: Settings, body: Any, *, now_ms: int) -> Doc:
     """Store a new person below the place `parent` names, and return it as stored. InvalidInput."""
     person = require_object(body, "Person")
-    require_texts(person, ("type", "name"))
+    require_texts(person, required_texts(NewPersonDoc))
     parent_id = require_reference(person, "parent")
     check_person_fields(person)
     refuse_set(person, ("_id", "_rev"))
@@ -44,9 +45,9 @@ async def create_person(db: Database, settings: Settings, body: Any, *, now_ms: 
 async def create_place(db: Database, settings: Settings, body: Any, *, now_ms: int) -> Doc:
     """Store a new place, below the one `parent` names where its type asks for one, and return it as stored."""
     place = require_object(body, "Place")
-    require_texts(place, ("type", "name"))
+    require_texts(place, required_texts(NewPlaceDoc))
     parent_id, contact_id = optional_reference(place, "parent"), optional_reference(place, "contact")
-    check_optional_texts(place, ("place_id",))
+    check_optional_texts(place, optional_texts(NewPlaceDoc))
     refuse_set(place, ("_id", "_rev"))
     reported_date(place, now_ms)
     types = settings.contact_types
@@ -88,7 +89,7 @@ async def update_contact(db: Database, settings: Settings, doc_id: str, body: An
     if person:
         check_person_fields(given)
     else:
-        check_optional_texts(given, ("place_id",))
+        check_optional_texts(given, optional_texts(NewPlaceDoc))
     parent = given.get("parent")
     if minify_parent({"_id": parent} if isinstance(parent, str) else parent) != minify_parent(stored.get("parent")):
         raise InvalidInput("Parent lineage does not match.")
@@ -144,7 +145,7 @@ def checked_parent(types: ContactTypes, kind: ContactType, parent: Doc | None, p
 
 
 def check_person_fields(person: Doc) -> None:
-    check_optional_texts(person, ("phone", "patient_id", "sex"))
+    check_optional_texts(person, optional_texts(NewPersonDoc))
     check_date(person, "date_of_birth")
 
 

@@ -25,8 +25,9 @@ from core.documents import ContactType, ContactTypes, contact_type_id, lineage_i
 from core.errors import InvalidInput
 from core.lineage import DEEPEST
 from core.settings import Settings
+from core.shapes import PlaceChanges
 
-EDITABLE = ("name", "parent", "contact", "place_id")
+EDITABLE = tuple(PlaceChanges.__annotations__)
 
 # DIV-10: the documented words for the hard-coded hierarchy.
 WRONG_PARENT = {

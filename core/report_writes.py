@@ -12,6 +12,7 @@ from core.errors import InvalidInput, NotFound
 from core.field_checks import refuse_set, reported_date, require_object, require_reference, require_texts
 from core.lineage import minify
 from core.settings import Settings
+from core.shapes import NewReportDoc, required_texts
 from core.uuids import uuid7
 
 IDENTITY = "Valid _id, _rev, form, and type fields must be provided."
@@ -20,7 +21,7 @@ IDENTITY = "Valid _id, _rev, form, and type fields must be provided."
 async def create_report(db: Database, settings: Settings, body: Any, *, now_ms: int) -> Doc:
     """Store a new report of an installed form by the contact it names, and return it as stored. InvalidInput."""
     report = require_object(body, "Report")
-    require_texts(report, ("form",))
+    require_texts(report, required_texts(NewReportDoc))
     contact_id = require_reference(report, "contact")
     check_fields(report)
     refuse_set(report, ("_id", "_rev"))

@@ -1,5 +1,6 @@
 """The members of request bodies and their types: checks read their names here, the API's description its schemas."""
 
+from functools import cache
 from typing import Annotated, Any, NotRequired, Required, TypedDict, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
@@ -143,11 +144,13 @@ class UserChanges(UserProfile):
     token_login: Any
 
 
+@cache
 def required_texts(shape: Any) -> tuple[str, ...]:
     """The members that must be texts which are not empty, in the order of their declaration."""
     return tuple(name for name, kind in get_type_hints(shape, include_extras=True).items() if kind == Name)
 
 
+@cache
 def optional_texts(shape: Any) -> tuple[str, ...]:
     """The members that must be texts where they are given."""
     hints = get_type_hints(shape, include_extras=True)

@@ -22,7 +22,7 @@ TEXTS = {"type": "array", "items": {"type": "string"}}
 DOC_IDS = JsonParam(name="doc_ids", about="a JSON array of document ids", schema=TEXTS)
 
 
-class AskedIds(TypedDict):
+class AskedDocIds(TypedDict):
     doc_ids: list[str]
 
 
@@ -44,7 +44,7 @@ async def get_hydrated(request: web.Request) -> web.StreamResponse:
     return await answer_hydrated(request, DOC_IDS.read(request))
 
 
-@describe(Operation(access=Access.ONLINE, query=(DOC_IDS,), body=AskedIds, answers={200: list[HydratedRow]}))
+@describe(Operation(access=Access.ONLINE, query=(DOC_IDS,), body=AskedDocIds, answers={200: list[HydratedRow]}))
 async def post_hydrated(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/hydrate `{"doc_ids": [...]}`: as GET, for lists too long for a URL. The query wins."""
     require_json(request)

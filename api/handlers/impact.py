@@ -9,13 +9,10 @@ from aiohttp import web
 from api.auth import require_online
 from api.json_errors import always_json
 from api.keys import DB, REQUEST_SETTINGS
+from api.monitoring_shapes import Count
 from api.operations import Access, Operation, describe
 from api.responses import json_response
 from core.impact import measure_impact
-
-
-class Count(TypedDict):
-    count: int
 
 
 class CountOfType(Count):

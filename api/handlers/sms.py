@@ -30,14 +30,14 @@ class Exchange(TypedDict):
     updates: NotRequired[list[Any] | None]
 
 
-class Message(TypedDict):
+class MessageToSend(TypedDict):
     id: str
     to: str
     content: str
 
 
-class Outgoing(TypedDict):
-    messages: list[Message]
+class MessagesToSend(TypedDict):
+    messages: list[MessageToSend]
 
 
 @describe(Operation(access=Access.ACCOUNT, permissions=("can_access_gateway_api",), answers={200: Gateway}))
@@ -52,7 +52,7 @@ async def get_gateway(request: web.Request) -> web.Response:
         access=Access.ACCOUNT,
         permissions=("can_access_gateway_api",),
         body=Exchange,
-        answers={200: Outgoing},
+        answers={200: MessagesToSend},
         errors=(409,),
     )
 )

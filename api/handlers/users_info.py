@@ -31,7 +31,14 @@ class ReplicationSize(TypedDict):
     warn_docs: int
 
 
-@describe(Operation(access=Access.ACCOUNT, query=(ROLE, FACILITY_ID, CONTACT_ID), answers={200: ReplicationSize}))
+@describe(
+    Operation(
+        access=Access.ACCOUNT,
+        query=(ROLE, FACILITY_ID, CONTACT_ID),
+        answers={200: ReplicationSize},
+        summary="How many documents a phone would replicate",
+    )
+)
 async def get_users_info(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/users-info: `{total_docs, warn, limit, warn_docs}` of the caller, who is offline, or of an account
     with `role` (a text or a JSON array), `facility_id` (may be repeated) and `contact_id`.
