@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 USER_PREFIX = "org.couchdb.user:"
 REMEMBERED_S = 60.0
 MOST_REMEMBERED = 20_000
+COUCH_SETTLES_S = 1.0  # CouchDB's own memory of accounts follows its feed too, and may be behind ours
 RULES_HOLD_S = 30.0  # a new secret in CouchDB's configuration is noticed after this at the latest
 
 
@@ -173,7 +174,9 @@ class Sessions:
         self.forget_all()
         async for batch in follow(self.users, info["update_seq"], heartbeat_s=heartbeat_s):
             for change in batch.changes:
-                self.forget(change.id.removeprefix(USER_PREFIX))
+                name = change.id.removeprefix(USER_PREFIX)
+                self.forget(name)
+                asyncio.get_running_loop().call_later(COUCH_SETTLES_S, self.forget, name)
 
     def _checked(self, key: bytes, task: asyncio.Task[Account | None]) -> None:
         self._checking.pop(key, None)

@@ -10,7 +10,7 @@ from api.errors import DocForbidden, OfflineFirewall
 from api.keys import DB
 from api.operations import Access, Operation, describe
 from api.proxy import forward
-from api.replication import lists, reads, writes
+from api.replication import lists, multipart, reads, writes
 from api.replication.changes import answer_changes
 from api.replication.paths import parts_below_database, storage_path
 from api.replication.scope import user_scope
@@ -87,7 +87,8 @@ async def answer_special(request: web.Request, user: User, scope: Scope, parts: 
         case (("GET" | "POST"), "_all_docs"):
             return await lists.all_docs(request, scope)
         case "POST", "_bulk_get":
-            return await reads.bulk_get(request, scope)
+            kind = multipart.asked_type(request)
+            return await (multipart.bulk_get(request, scope, kind) if kind else reads.bulk_get(request, scope))
         case "POST", "_bulk_docs":
             return await writes.bulk_docs(request, scope)
         case "POST", ("_revs_diff" | "_missing_revs"):

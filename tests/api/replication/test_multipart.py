@@ -58,7 +58,7 @@ def attachments_of(part: Message) -> dict[str, bytes]:
     for each in part.get_payload()[1:]:  # type: ignore[index]
         data = each.get_payload(decode=True)  # type: ignore[union-attr]
         packed = each["Content-Encoding"] == "gzip"  # type: ignore[index]
-        found[each.get_filename()] = gzip.decompress(data) if packed else data  # type: ignore[union-attr,arg-type]
+        found[str(each.get_filename())] = gzip.decompress(data) if packed else data  # type: ignore[union-attr,arg-type]
     return found
 
 
