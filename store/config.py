@@ -23,6 +23,7 @@ class StoreConfig:
     most_open_databases: int = 100  # each holds about ten file handles
     max_body_bytes: int = 256 * 1024 * 1024  # of a JSON request
     max_attachment_bytes: int = 512 * 1024 * 1024
+    body_window_s: float = 60.0  # in which at least 16 KiB of a body, or its end, must come
     javascript_engines: int = 2
     access_log: bool = False
     drain_s: float = 5.0  # how long requests in hand may take to end at stop

@@ -70,6 +70,13 @@ class MethodNotAllowed(StoreError):
     slug = "method_not_allowed"
 
 
+class RequestTimeout(StoreError):
+    """408 `request_timeout`: the body comes too slowly."""
+
+    status = 408
+    slug = "request_timeout"
+
+
 class Conflict(StoreError):
     """409 `conflict`: the revision given is not a current one."""
 

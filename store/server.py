@@ -6,7 +6,7 @@ import asyncio
 import logging
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -40,7 +40,7 @@ from store.permissions import NOBODY, User, require_db_admin, require_db_member
 from store.registry import SYSTEM_DATABASES, check_name
 from store.service import Store
 
-__all__ = ["StoreConfig", "create_app", "serve"]
+__all__ = ["RUNNER_OPTIONS", "StoreConfig", "create_app", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,11 @@ DocumentHandler = Callable[[Call, Database, str], Response]
 Handler = TypeVar("Handler")
 
 STORE = web.AppKey("store", Store)
+RUNNER_OPTIONS: Mapping[str, Any] = {  # what the application asks of the server it runs in
+    "auto_decompress": False,  # bodies are unpacked by http/body.py, which refuses what is cut short
+    "max_line_size": 64 * 1024,
+    "max_field_size": 64 * 1024,
+}
 PUBLIC = frozenset({"", "_up", "_session"})  # answered to nobody in particular too
 
 SERVER: Mapping[str, Mapping[str, ServerHandler]] = {
@@ -151,8 +156,7 @@ async def serve(config: StoreConfig, stop: asyncio.Event) -> None:
         access_log=log if config.access_log else None,
         handle_signals=False,
         shutdown_timeout=config.drain_s,
-        max_line_size=64 * 1024,
-        max_field_size=64 * 1024,
+        **RUNNER_OPTIONS,
     )
     await runner.setup()
     try:
@@ -232,7 +236,10 @@ def _cut_short(call: Call, error: StoreError) -> web.StreamResponse | None:
 
 def _failure(error: StoreError) -> web.Response:
     headers = {"Allow": error.reason.removeprefix("Only ").removesuffix(" allowed")} if error.status == 405 else None
-    return answer({"error": error.slug, "reason": error.reason}, error.status, headers)
+    response = answer({"error": error.slug, "reason": error.reason}, error.status, headers)
+    if error.status == 408:
+        response.force_close()  # the rest of the body is not waited for
+    return response
 
 
 def _segments(raw_path: str) -> list[str]:

@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from store.content import Piece, chunks, size_bytes
 from store.database import Database
 from store.documents import load_json, load_object
-from store.errors import BadRequest, QueryParseError, TooLarge, UnsupportedMediaType
+from store.errors import QueryParseError, UnsupportedMediaType
+from store.http.body import read_chunks, read_whole
 from store.permissions import User
 from store.service import Store
 
@@ -66,37 +66,14 @@ class Call:
     # -- body
 
     async def body(self, limit_bytes: int | None = None) -> bytes:
-        """The whole body, decompressed; raises TooLarge beyond the limit."""
-        limit = self.store.config.max_body_bytes if limit_bytes is None else limit_bytes
-        declared = self.request.content_length
-        if declared is not None and declared > limit:
-            raise TooLarge("the request entity is too large")
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async for chunk in self.request.content.iter_any():
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge("the request entity is too large")
-                chunks.append(chunk)
-        except (web.RequestPayloadError, HttpProcessingError) as error:
-            raise BadRequest("The request body is not encoded as its headers say") from error
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        """The whole body, unpacked; raises TooLarge beyond the limit, RequestTimeout when it comes too slowly."""
+        config = self.store.config
+        limit = config.max_body_bytes if limit_bytes is None else limit_bytes
+        return await read_whole(self.request, limit, config.body_window_s)
 
-    async def chunks(self, limit_bytes: int) -> AsyncIterator[bytes]:
-        """The body as it arrives, decompressed; raises TooLarge beyond the limit."""
-        declared = self.request.content_length
-        if declared is not None and declared > limit_bytes:
-            raise TooLarge("the request entity is too large")
-        size = 0
-        try:
-            async for chunk in self.request.content.iter_any():
-                size += len(chunk)
-                if size > limit_bytes:
-                    raise TooLarge("the request entity is too large")
-                yield chunk
-        except (web.RequestPayloadError, HttpProcessingError) as error:
-            raise BadRequest("The request body is not encoded as its headers say") from error
+    def chunks(self, limit_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it arrives, unpacked; raises TooLarge beyond the limit, RequestTimeout."""
+        return read_chunks(self.request, limit_bytes, self.store.config.body_window_s)
 
     async def json_body(self) -> dict[str, Any]:
         """The body as a JSON object sent as JSON; raises UnsupportedMediaType or BadRequest."""

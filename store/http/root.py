@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -159,7 +160,7 @@ def _drop_cookie(response: web.StreamResponse) -> None:
 async def _credentials(call: Call) -> tuple[str, str]:
     kind = call.request.content_type
     if kind == "application/x-www-form-urlencoded":
-        form = await call.request.post()
+        form = dict(parse_qsl((await call.body(1 << 20)).decode("utf-8", "replace"), keep_blank_values=True))
         name, password = form.get("name", form.get("username")), form.get("password", "")
     elif kind == "application/json":
         body = load_object(await call.body(1 << 20))

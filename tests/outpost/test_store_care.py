@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from store.server import StoreConfig, create_app
+from store.server import RUNNER_OPTIONS, StoreConfig, create_app
 from tests.store.store_client import ADMIN, Client
 
 
@@ -30,7 +30,7 @@ class running:
         self.server = TestServer(create_app(StoreConfig(data=data, admins=dict([ADMIN]))))
 
     async def __aenter__(self) -> Client:
-        await self.server.start_server()
+        await self.server.start_server(**RUNNER_OPTIONS)
         self.session = ClientSession()
         return Client(self.session, str(self.server.make_url("/")).rstrip("/"))
 

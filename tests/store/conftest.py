@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from store.server import StoreConfig, create_app
+from store.server import RUNNER_OPTIONS, StoreConfig, create_app
 from tests.store.store_client import ADMIN, Client
 from tests.store.store_clock import Clock
 
@@ -32,7 +32,7 @@ async def store_url(tmp_path: Path, clock: Clock) -> AsyncIterator[str]:
         now=clock,
     )
     server = TestServer(create_app(config))
-    await server.start_server()
+    await server.start_server(**RUNNER_OPTIONS)
     yield str(server.make_url("/")).rstrip("/")
     await server.close()
 

@@ -17,7 +17,7 @@ from yarl import URL
 from store.errors import BadRequest
 from store.replication_request import parse_request
 from store.replicator import common_seq
-from store.server import StoreConfig, create_app
+from store.server import RUNNER_OPTIONS, StoreConfig, create_app
 from tests.store.store_client import ADMIN, Client, eventually
 
 
@@ -43,7 +43,7 @@ class Pair:
 async def pair(store: Client, db: str, tmp_path: Path) -> AsyncIterator[Pair]:
     """Both have an empty database `db`."""
     server = TestServer(create_app(StoreConfig(data=tmp_path / "there", admins=dict([ADMIN]), pbkdf2_iterations=10)))
-    await server.start_server()
+    await server.start_server(**RUNNER_OPTIONS)
     async with ClientSession() as session:
         there = Client(session, str(server.make_url("/")).rstrip("/"))
         assert (await there.put("/db")).status == 201
@@ -249,7 +249,7 @@ async def test_replications_go_on_after_a_restart(tmp_path: Path) -> None:
     async with ClientSession() as session:
         for run in ("first", "second"):
             server = TestServer(create_app(config))
-            await server.start_server()
+            await server.start_server(**RUNNER_OPTIONS)
             store = Client(session, str(server.make_url("/")).rstrip("/"))
             if run == "first":
                 await store.put("/db")

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from store.server import StoreConfig, create_app
+from store.server import RUNNER_OPTIONS, StoreConfig, create_app
 from tests.store.store_client import ADMIN, Client, basic
 
 
@@ -88,7 +88,7 @@ async def test_wrong_security_is_refused(store: Client, db: str, security: Any) 
 async def test_more_databases_than_may_be_open(tmp_path: Path) -> None:
     config = StoreConfig(data=tmp_path, admins=dict([ADMIN]), most_open_databases=3)
     server = TestServer(create_app(config))
-    await server.start_server()
+    await server.start_server(**RUNNER_OPTIONS)
     async with ClientSession() as session:
         store = Client(session, str(server.make_url("/")).rstrip("/"))
         for n in range(10):
@@ -107,7 +107,7 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
     seqs = []
     for run in range(2):
         server = TestServer(create_app(config))
-        await server.start_server()
+        await server.start_server(**RUNNER_OPTIONS)
         async with ClientSession() as session:
             store = Client(session, str(server.make_url("/")).rstrip("/"))
             await store.put("/db")

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store.server import StoreConfig, create_app
+from store.server import RUNNER_OPTIONS, StoreConfig, create_app
 from tests.store.store_client import ADMIN, basic
 
 EXAMPLES = 120  # requests of each of the generated kinds
@@ -434,7 +434,7 @@ async def wire(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterato
         max_attachment_bytes=100_000,
     )  # fmt: skip
     server = TestServer(create_app(config))
-    await server.start_server()
+    await server.start_server(**RUNNER_OPTIONS)
     assert server.port is not None
     wire = Wire(server.host, server.port)
     try:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.multipart import End, Headers, Splitter
-from store.server import StoreConfig, create_app
+from store.server import RUNNER_OPTIONS, StoreConfig, create_app
 from tests.store.store_client import ADMIN, Client, basic
 
 LONG = bytes(range(256)) * 12_000  # three pieces
@@ -32,7 +32,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Client]:
     """A store that takes long attachments."""
     config = StoreConfig(data=tmp_path / "data", admins=dict([ADMIN]), max_attachment_bytes=LIMIT)
     server = TestServer(create_app(config))
-    await server.start_server()
+    await server.start_server(**RUNNER_OPTIONS)
     async with ClientSession() as session:
         yield Client(session, str(server.make_url("/")).rstrip("/"))
     await server.close()
