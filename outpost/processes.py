@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -58,6 +59,8 @@ async def until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     watch = asyncio.create_task(watch_supervisor(stop)) if os.environ.get(SUPERVISED) else None
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: no collection need look at it again
     try:
         await run(stop)
     finally:
