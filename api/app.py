@@ -11,8 +11,8 @@ from aiohttp import web
 from api.auth import REFUSED
 from api.errors import error_middleware, render
 from api.handlers.docs import write_openapi
-from api.keys import CONFIG, NOW
-from api.lifespan import LIFESPANS, STOPPING, end_feeds
+from api.keys import CONFIG, NOW, STOPPING
+from api.lifespan import LIFESPANS, end_feeds
 from api.login_limits import limit_logins
 from api.pipeline import UNFINISHED, before_headers, enter, finish_writes, identify
 from api.proxy import OPEN_FEEDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ SETTINGS = web.AppKey("settings", SettingsWatch)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions")
 ACCESS: web.AppKey[AccessIndex] = web.AppKey("access")
 SEARCH: web.AppKey[SearchIndex] = web.AppKey("search")
+
+# Set when the server stops: whoever holds a request open for news answers with what there is.
+STOPPING = web.AppKey("stopping", asyncio.Event)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 USER: web.RequestKey[User | None] = web.RequestKey("user")

@@ -16,10 +16,11 @@ from api.handlers.monitoring import open_metrics
 from api.handlers.settings import open_ready_settings
 from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
-from api.keys import ACCESS, CONFIG, COUCH, DB, SEARCH, SESSIONS, SETTINGS
+from api.keys import ACCESS, CONFIG, COUCH, DB, SEARCH, SESSIONS, SETTINGS, STOPPING
 from api.login_limits import open_login_limits
 from api.pipeline import UNFINISHED
 from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
+from api.replication.logs import open_replication_log
 from api.search.index import SearchIndex
 from api.sessions import Sessions
 from core.couch.client import connect
@@ -30,9 +31,6 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 LAST_MOMENT_S = 1.0
-
-# Set when the server stops: whoever holds a request open for news answers with what there is.
-STOPPING = web.AppKey("stopping", asyncio.Event)
 
 
 async def open_couch(app: web.Application) -> AsyncIterator[None]:
@@ -93,6 +91,7 @@ LIFESPANS = (
     open_login_limits,
     open_connected_users,
     open_access,
+    open_replication_log,
     infodoc_lifespan,
     incoming_lifespan,
     open_metrics,

@@ -107,12 +107,13 @@ def visible_rows(connection: sqlite3.Connection, ground: Ground, *, after: int =
 class Listing(NamedTuple):
     """The live documents of a scope: how many, and as the members of a JSON array `{"id":..,"rev":..}`, by id.
 
-    `purged` were left out of all the rest; `tasks` are among `total`.
+    `purged` were left out of all the rest; `tasks` are among `total`. `subjects` is the size of the subject set.
     """
 
     total: int
     tasks: int
     purged: int
+    subjects: int
     text: str
 
     def rows(self) -> list[dict[str, str]]:
@@ -122,7 +123,7 @@ class Listing(NamedTuple):
 
 LIST = f"""
 SELECT COUNT(*) FILTER (WHERE NOT purged), COUNT(*) FILTER (WHERE NOT purged AND task), COUNT(*) FILTER (WHERE purged),
-  COALESCE(GROUP_CONCAT(member) FILTER (WHERE NOT purged), '')
+  (SELECT COUNT(*) FROM subject), COALESCE(GROUP_CONCAT(member) FILTER (WHERE NOT purged), '')
 FROM (
   SELECT flags & {KIND_BITS} = {Kind.TASK:d} AS task,
     {PURGED} AS purged,

@@ -13,7 +13,8 @@ from api.json_errors import answer_errors
 from api.keys import ACCESS, DB, REQUEST_SETTINGS
 from api.operations import Access, Operation, describe
 from api.params import JsonParam, Param
-from api.replication.lists import LIMIT, count_docs, lag_headers
+from api.replication.lists import count_docs, lag_headers
+from api.replication.logs import LIMIT
 from api.replication.scope import account_scope, user_scope
 from api.responses import json_response
 from core.errors import InvalidInput

@@ -15,8 +15,7 @@ import orjson
 from aiohttp import web
 
 from api.access.watch import Waiter
-from api.keys import REQUEST_SETTINGS, SESSIONS
-from api.lifespan import STOPPING
+from api.keys import REQUEST_SETTINGS, SESSIONS, STOPPING
 from api.replication.changes_params import CONTINUOUS, EVENTSOURCE
 from api.replication.feed import Feed
 from api.responses import Stream

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,23 +11,19 @@ import orjson
 from aiohttp import web
 
 from api.access.index import AccessIndex
-from api.access.listing import Listing
 from api.access.rules import Scope, facts_of
 from api.keys import ACCESS, CONFIG, COUCH, DB
-from api.pipeline import UNFINISHED
 from api.replication.judge import deleted_facts, judge
+from api.replication.logs import LIMIT, REPLICATION_LOG
 from api.replication.scope import user_scope
 from api.replication.tokens import Position
 from api.replication.upstream import bad_request, read_object
 from api.responses import JSON_TYPE, Stream, json_response
 from api.sessions import User
 from core.couch.client import Doc
-from core.errors import DomainError, NotFound
+from core.errors import NotFound
 from core.purging import MARKER, purge_db_prefix, role_set_hash
 
-log = logging.getLogger(__name__)
-
-LIMIT = 10_000  # documents above which a phone is warned (REPL-130)
 ROWS_AT_ONCE = 2000
 CHARACTERS_AT_ONCE = 262_144
 DOCS_AT_ONCE = 200
@@ -58,55 +52,27 @@ def lag_headers(behind: int) -> dict[str, str]:
 
 
 async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
-    """GET get-ids: id and rev of every document the phone should have, streamed in order of ids (REPL-85..88)."""
-    access = request.config_dict[ACCESS]
-    behind = await access.catch_up(request.config_dict[DB])
-    state = await access.state()
-    found = await access.allowed(user_scope(request, user))
-    listed = found.total - found.tasks
-    head = {
-        "last_seq": str(Position.at_end(state)),
-        "warn_docs": listed,
-        "warn": listed >= LIMIT,
-        "limit": LIMIT,
-    }
-    response = Stream(headers={"Content-Type": JSON_TYPE, **lag_headers(behind)})
-    await response.prepare(request)
-    await response.write(orjson.dumps(head)[:-1] + b',"doc_ids_revs":[')
-    for start in range(0, len(found.text), CHARACTERS_AT_ONCE):
-        await response.write(found.text[start : start + CHARACTERS_AT_ONCE].encode())
-    await response.write(b"]}")
-    await response.write_eof()
-    log_count(request, user, found)
-    return response
-
-
-def log_count(request: web.Request, user: User, found: Listing) -> None:
-    """Remember the size of the user's list in the logs database, after the answer (REPL-88, REPL-132).
-
-    Once for all lists of a user that are asked for meanwhile.
-    """
-    name = f"replication-count-{user.name}"
-    unfinished: set[Any] = request.config_dict[UNFINISHED]
-    if any(isinstance(each, asyncio.Task) and each.get_name() == name for each in unfinished):
-        return
-    logs = request.config_dict[COUCH].db(request.config_dict[CONFIG].db_name("logs"))
-    entry = {
-        "user": user.name,
-        "date": time.time_ns() // 1_000_000,
-        "count": found.total,
-        "all_docs_count": found.total + found.purged,
-    }
-
-    async def write() -> None:
-        try:
-            await logs.update(name, lambda doc: {**(doc or {}), **entry})
-        except DomainError as error:
-            log.warning("the size of a replication was not recorded: %s", error.message)
-
-    task = asyncio.create_task(write(), name=name)
-    unfinished.add(task)
-    task.add_done_callback(unfinished.discard)
+    """GET get-ids: id and rev of every document the phone should have, streamed in order of ids (REPL-85..89)."""
+    with request.config_dict[REPLICATION_LOG].attempt(request, user) as attempt:
+        access = request.config_dict[ACCESS]
+        behind = await access.catch_up(request.config_dict[DB])
+        state = await access.state()
+        found = attempt.listing = await access.allowed(user_scope(request, user))
+        listed = found.total - found.tasks
+        head = {
+            "last_seq": str(Position.at_end(state)),
+            "warn_docs": listed,
+            "warn": listed >= LIMIT,
+            "limit": LIMIT,
+        }
+        response = Stream(headers={"Content-Type": JSON_TYPE, **lag_headers(behind)})
+        await response.prepare(request)
+        await response.write(orjson.dumps(head)[:-1] + b',"doc_ids_revs":[')
+        for start in range(0, len(found.text), CHARACTERS_AT_ONCE):
+            await response.write(found.text[start : start + CHARACTERS_AT_ONCE].encode())
+        await response.write(b"]}")
+        await response.write_eof()
+        return response
 
 
 async def get_deletes(request: web.Request, user: User) -> web.Response:
