@@ -10,7 +10,7 @@ from api.errors import DocForbidden, OfflineFirewall
 from api.keys import DB
 from api.operations import Access, Operation, describe
 from api.proxy import forward
-from api.replication import lists, multipart, reads, writes
+from api.replication import lists, multipart, purging, reads, writes
 from api.replication.changes import answer_changes
 from api.replication.paths import parts_below_database, storage_path
 from api.replication.scope import user_scope
@@ -96,7 +96,7 @@ async def answer_special(request: web.Request, user: User, scope: Scope, parts: 
     raise OfflineFirewall
 
 
-@describe(Operation(access=Access.OFFLINE, answers={200: IdsAndRevs}))
+@describe(Operation(access=Access.OFFLINE, answers={200: IdsAndRevs}, errors=(404,)))
 async def get_ids(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/replication/get-ids: id and rev of every document the caller's phone should have.
 
@@ -106,7 +106,7 @@ async def get_ids(request: web.Request) -> web.StreamResponse:
     return await lists.get_ids(request, user) if user.offline else await forward(request)
 
 
-@describe(Operation(access=Access.OFFLINE, body=AskedDeletes, answers={200: Deletes}))
+@describe(Operation(access=Access.OFFLINE, body=AskedDeletes, answers={200: Deletes}, errors=(404,)))
 async def get_deletes(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/replication/get-deletes: which of the phone's documents are deleted.
 
@@ -120,4 +120,5 @@ ROUTES = [
     web.get("/api/v1/replication/get-ids", get_ids),
     web.get("/api/v1/initial-replication/get-ids", get_ids),
     web.post("/api/v1/replication/get-deletes", get_deletes),
+    *purging.ROUTES,
 ]

@@ -26,3 +26,14 @@ class AskedDeletes(TypedDict):
 
 class Deletes(TypedDict):
     doc_ids: list[str]
+
+
+class PurgedIds(TypedDict, total=False):
+    """Empty where nothing was ever purged for the caller's roles."""
+
+    purged_ids: list[str]
+    last_seq: str | int
+
+
+class CheckpointStored(TypedDict):
+    success: bool
