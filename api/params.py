@@ -17,6 +17,7 @@ from core.errors import InvalidInput
 
 TRUE = frozenset({"", "true", "1"})
 FALSE = frozenset({"false", "0"})
+DEEPEST = 200  # levels of a JSON body; orjson writes 254, and what is stored is wrapped into more
 
 
 def require_json(request: web.Request) -> None:
@@ -28,12 +29,34 @@ def require_json(request: web.Request) -> None:
 async def read_json(request: web.Request) -> Any:
     """The parsed body, None when it is empty. MalformedJson, TooLarge above 32 MiB."""
     body = await request.read()
-    if not body.strip():
-        return None
+    return parse_json(body) if body.strip() else None
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a request's body. MalformedJson, also for what is nested deeper than could be written again."""
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"The request body is not valid JSON: {error}") from error
+    if body.count(b"{") + body.count(b"[") > DEEPEST and is_deeper(value, DEEPEST):
+        raise MalformedJson(f"The request body is nested more than {DEEPEST} levels deep")
+    return value
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether objects and arrays stand within each other more often than that."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [
+            each
+            for node in level
+            if isinstance(node, dict | list)
+            for each in (node.values() if isinstance(node, dict) else node)
+            if isinstance(each, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def flag(request: web.Request, name: str) -> bool:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, NotRequired, TypedDict
 from urllib.parse import parse_qsl
 
-import orjson
 from aiohttp import web
 
 from api.auth import require
 from api.bodies import now_ms
+from api.errors import MalformedJson
 from api.incoming import INCOMING
 from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
 from api.operations import Access, Operation, describe
-from api.params import Param
+from api.params import Param, parse_json
 from api.responses import json_response
 from core.couch.client import Doc, Row
 from core.couch.errors import from_row
@@ -127,8 +127,8 @@ async def read_record(request: web.Request, translations: Translations, locale: 
 
 def parsed(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return parse_json(body)
+    except MalformedJson as error:
         raise DomainError from error
 
 
