@@ -117,6 +117,8 @@ def operation_object(route: Route, operation: Operation, schema_of: Mapping[int,
         },
         "security": [] if operation.access is Access.PUBLIC else [{"basic": []}, {"session": []}],
     }
+    if operation.access is not Access.PUBLIC:
+        found["responses"]["302"] = {"description": "To the login page: a 401 for browsers that do not prefer JSON"}
     if operation.body is not None:
         found["requestBody"] = {"required": True, "content": content_object(operation.body, schema_of)}
     return found
