@@ -12,6 +12,7 @@ from aiohttp import web
 from api.access.index import AccessIndex
 from api.bodies import now_ms
 from api.connected_users import CONNECTED, ConnectedUsers
+from api.creations import settle_creations
 from api.handlers.monitoring import open_metrics
 from api.handlers.settings import open_ready_settings
 from api.incoming import incoming_lifespan
@@ -59,6 +60,11 @@ async def open_sessions(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def settle_what_was_cut_off(app: web.Application) -> AsyncIterator[None]:
+    async with running("unfinished creations", lambda: settle_creations(app[DB])):
+        yield
+
+
 async def open_connected_users(app: web.Application) -> AsyncIterator[None]:
     app[CONNECTED] = ConnectedUsers(app[COUCH].db(app[CONFIG].db_name("logs")), now_ms)
     yield
@@ -89,6 +95,7 @@ LIFESPANS = (
     open_ready_settings,
     open_sessions,
     open_login_limits,
+    settle_what_was_cut_off,
     open_connected_users,
     open_access,
     open_replication_log,
