@@ -1,24 +1,20 @@
-"""What people and places share: their kinds, how a new one is read, and writing a whole family of them at once."""
+"""What people and places share: their kinds, and how a new one is read."""
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from core.couch.client import Database, Doc, Row
-from core.couch.errors import from_row
+from core.couch.client import Doc
 from core.dates import ms_of
 from core.documents import ContactType, ContactTypes, contact_type_id
-from core.errors import DomainError, InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound
 from core.lineage import minify_parent
 from core.uuids import uuid7
-
-log = logging.getLogger(__name__)
 
 NEW_PLACE = "Place must be a new object or string identifier (UUID)."
 NEW_PERSON = "Person must be a new object or string identifier (UUID)."
@@ -145,36 +141,3 @@ def reported_date_ms(body: Doc, now_ms: int) -> int | None:
 def shown(value: Any) -> str:
     """A value as an error message quotes it."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-async def save(db: Database, docs: Sequence[Doc], *, first: str, stored: Mapping[str, Doc] | None = None) -> list[Row]:
-    """Write all documents in one request, or leave none behind: the rows, with that of the id `first` in front.
-
-    `stored` holds the present body of those that are not new, so that they can be put back.
-    Raises the error of the first document that was refused.
-    """
-    rows = await db.bulk_docs(docs)
-    refusal = next((error for row in rows if (error := from_row(row))), None)
-    if refusal is not None:
-        await undo(db, rows, stored or {})
-        raise type(refusal)(refusal.message)
-    return sorted(rows, key=lambda row: row["id"] != first)
-
-
-async def undo(db: Database, rows: Sequence[Row], stored: Mapping[str, Doc]) -> None:
-    """Delete what the rows say was created and put back what was changed; a failure can only be logged."""
-    written = [row for row in rows if "error" not in row]
-    try:
-        results = await db.bulk_docs([before(row, stored) for row in written])
-    except DomainError as error:
-        log.error("could not undo the writes of %s: %s", ", ".join(row["id"] for row in written), error.message)
-        return
-    for row in results:
-        if "error" in row:
-            log.error("could not undo the write of %s: %s", row["id"], row["error"])
-
-
-def before(row: Row, stored: Mapping[str, Doc]) -> Doc:
-    if row["id"] in stored:
-        return {**stored[row["id"]], "_rev": row["rev"]}
-    return {"_id": row["id"], "_rev": row["rev"], "_deleted": True}

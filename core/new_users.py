@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from asyncio import gather
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from core.contacts import NEW_PERSON, NEW_PLACE, found_place, read_person, reference, referenced_id, save, undo
+from core.contacts import NEW_PERSON, NEW_PLACE, found_place, read_person, reference, referenced_id
 from core.couch.client import Database, Doc, Row
+from core.creations import Last, create_together, settle_abandoned
 from core.documents import ContactTypes, lineage_ids
-from core.errors import Conflict, DomainError, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from core.places import NewPlace, documents, read_place, references
 from core.settings import Settings
 from core.token_login import new_link
@@ -27,10 +26,6 @@ from core.user_fields import (
 )
 from core.user_places import check_contact, check_places, check_several, check_within, facility_of, read_places
 from core.users import user_id, users_db
-
-log = logging.getLogger(__name__)
-
-ABANDONED_AFTER_MS = 120_000
 
 
 class UsernameTaken(Conflict):
@@ -97,10 +92,13 @@ async def create_user(
         profile |= {"phone": link.phone, "token_login": link.of_profile}
         docs.append(link.doc)
         answer["token_login"] = {"expiration_date": link.expiration_ms}
-    rows, rev = await write_user(db, {**account, **login}, [*docs, profile], now_ms)
-    answer |= {"user-settings": written(rows[0]), "user": {"id": account["_id"], "rev": rev}}
+    # The account comes last because it lets the user in.
+    last = Last(users_db(db), {**account, **login})
+    rows, rev = await create_together(db, [*docs, profile], now_ms=now_ms, last=last)
+    revs = {row["id"]: row["rev"] for row in rows}
+    answer |= {"user-settings": {"id": profile["_id"], "rev": revs[profile["_id"]]}}
+    answer |= {"user": {"id": account["_id"], "rev": rev}}
     if person is not None:
-        revs = {row["id"]: row["rev"] for row in rows}
         answer["contact"] = {"id": person["_id"], "rev": revs.get(person["_id"]) or person["_rev"]}
     return answer, rows
 
@@ -221,62 +219,11 @@ def user_contact(
 async def ensure_free(db: Database, name: str, now_ms: int) -> None:
     """Conflict when the name has an account or a profile, even a deleted user's (EP-USR-26).
 
-    What a creation left behind that was cut off before its account existed is removed.
+    What a creation left that was cut off before its account existed does not count when it is some minutes old.
     """
     account, profile = await gather(users_db(db).find(user_id(name)), db.find(user_id(name)))
-    if account is None and profile is None:
-        return
-    note = await db.get_local(note_name(name)) if account is None else None
-    if note is None or profile is None or profile.get("inactive") or note["started_ms"] + ABANDONED_AFTER_MS > now_ms:
+    if account is None and profile is not None and not profile.get("inactive"):
+        await settle_abandoned(db, now_ms)
+        profile = await db.find(user_id(name))
+    if account is not None or profile is not None:
         raise UsernameTaken
-    log.warning("removing what an interrupted creation of the user %s left", name)
-    rows = await db.all_docs(note["doc_ids"])
-    left = [
-        {"id": row["id"], "rev": row["value"]["rev"]}
-        for row in rows
-        if is_untouched(row) or row.get("id") == profile["_id"]
-    ]
-    await undo(db, left, {})
-
-
-def is_untouched(row: Row) -> bool:
-    """Whether a row of `_all_docs` is of a document nobody changed after it was created."""
-    value = row.get("value") or {}
-    return not value.get("deleted") and str(value.get("rev")).startswith("1-")
-
-
-def note_name(name: str) -> str:
-    return f"creating-user-{name}"
-
-
-async def write_user(db: Database, account: Doc, docs: list[Doc], now_ms: int) -> tuple[list[Row], str]:
-    """Write the main database's documents, then the account: the rows, the profile's first, and the account's rev.
-
-    The account comes last because it lets the user in. A note says what was under way, should we be stopped between.
-    """
-    note: Doc = {"doc_ids": [doc["_id"] for doc in docs], "started_ms": now_ms}
-    await db.update(f"_local/{note_name(account['name'])}", lambda old: {**(old or {}), **note})
-    rows = await save(db, docs, first=account["_id"])
-    try:
-        rev = await users_db(db).put(account)
-    except DomainError as error:
-        await undo(db, rows, {})
-        if error.status >= 500:
-            await remove_account(db, account)
-        raise
-    with suppress(DomainError):  # a note that stays does no harm: the account exists
-        await db.update(f"_local/{note_name(account['name'])}", lambda old: {**(old or {}), "_deleted": True})
-    return rows, rev
-
-
-async def remove_account(db: Database, account: Doc) -> None:
-    """Delete an account whose creation went unanswered, if it came to be and is this one."""
-    same = ("roles", "facility_id", "contact_id")
-    with suppress(DomainError):
-        stored = await users_db(db).find(account["_id"])
-        if stored and all(stored.get(each) == account.get(each) for each in same):
-            await users_db(db).delete(stored["_id"], stored["_rev"])
-
-
-def written(row: Row) -> Doc:
-    return {"id": row["id"], "rev": row["rev"]}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.contacts import NEW_PLACE, found_place, read_person, reference, referenced_id, save
+from core.contacts import NEW_PLACE, found_place, read_person, reference, referenced_id
 from core.couch.client import Database, Doc, Row
+from core.creations import create_together
 from core.errors import InvalidInput
 from core.lineage import minify_parent
 from core.places import documents, read_place, references
@@ -13,7 +14,7 @@ from core.settings import Settings
 
 
 async def create_person(db: Database, settings: Settings, body: Any, *, now_ms: int) -> list[Row]:
-    """Store a person, and the new places it comes with, in one write; the person's row comes first.
+    """Store a person together with the new places it comes with; the person's row comes first.
 
     Person and places are checked before anything is written (EP-PPL-9): InvalidInput, NotFound for a place, and
     Conflict for an `_id` that is taken.
@@ -36,4 +37,5 @@ async def create_person(db: Database, settings: Settings, body: Any, *, now_ms: 
         new_place = read_place(types, place, now_ms)
         above = documents(types, new_place, await db.get_many(references(new_place)))
         person["parent"] = reference(above[-1])
-    return await save(db, [*above, person], first=person["_id"])
+    rows, _ = await create_together(db, [*above, person], now_ms=now_ms)
+    return rows[::-1]

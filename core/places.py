@@ -17,10 +17,10 @@ from core.contacts import (
     reference,
     referenced_id,
     reported_date_ms,
-    save,
     shown,
 )
 from core.couch.client import Database, Doc, Row
+from core.creations import Last, create_together
 from core.documents import ContactType, ContactTypes, contact_type_id, lineage_ids
 from core.errors import InvalidInput
 from core.lineage import DEEPEST
@@ -47,7 +47,7 @@ class NewPlace:
 
 
 async def create_place(db: Database, settings: Settings, body: Any, *, now_ms: int) -> list[Row]:
-    """Store a place, the new places above it and their new contacts in one write; the place's row comes first.
+    """Store a place together with the new places above it and their new contacts; the place's row comes first.
 
     The whole tree is checked before anything is written (EP-PLC-9): InvalidInput, NotFound for a reference, and
     Conflict for an `_id` that is taken.
@@ -55,7 +55,8 @@ async def create_place(db: Database, settings: Settings, body: Any, *, now_ms: i
     types = settings.contact_types
     place = read_place(types, body, now_ms)
     found = await db.get_many(references(place))
-    return await save(db, documents(types, place, found), first=place.doc["_id"])
+    rows, _ = await create_together(db, documents(types, place, found), now_ms=now_ms)
+    return rows[::-1]
 
 
 async def update_place(db: Database, settings: Settings, place_id: str, body: Any, *, now_ms: int) -> list[Row]:
@@ -83,7 +84,8 @@ async def update_place(db: Database, settings: Settings, place_id: str, body: An
     docs = documents(types, change, await db.get_many(references(change)))
     if place_id in lineage_ids(docs[-1].get("parent")):
         raise InvalidInput(f"Place {place_id} must not be placed below itself.")
-    return await save(db, docs, first=place_id, stored={place_id: stored})
+    rows, rev = await create_together(db, docs[:-1], now_ms=now_ms, last=Last(db, docs[-1]))
+    return [{"ok": True, "id": place_id, "rev": rev}, *rows]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

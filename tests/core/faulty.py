@@ -40,10 +40,6 @@ class DistrictOnly(Database):
         return {"results": [{"id": each, "docs": [{"ok": known[each]}] if each in known else []} for each in ids]}
 
 
-class KilledError(BaseException):
-    """Stands for the end of the process: nothing after it runs."""
-
-
 class Failing(Database):
     """The real databases, but for requests that a subclass lets fail."""
 
@@ -61,18 +57,6 @@ class Failing(Database):
 
     def check(self, method: str, path: str) -> None:
         raise NotImplementedError
-
-
-class UsersAway(Failing):
-    def check(self, method: str, path: str) -> None:
-        if self.name == "_users" and method == "PUT":
-            raise Unavailable("CouchDB cannot be reached")
-
-
-class KilledBeforeTheAccount(Failing):
-    def check(self, method: str, path: str) -> None:
-        if self.name == "_users" and method == "PUT":
-            raise KilledError
 
 
 class ProfileAway(Failing):

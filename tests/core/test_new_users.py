@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from core.couch.client import Database, Doc
-from core.errors import Conflict, InvalidInput, NotFound, Unavailable
-from core.new_users import create_user
+from core.errors import Conflict, InvalidInput, NotFound
 from core.user_fields import roles_of
 from core.users import delete_user, users_db
 from tests.core.accounts import NOW_MS, SETTINGS, account_of, chw, create, doc_ids, profile_of
-from tests.core.faulty import DistrictOnly, KilledBeforeTheAccount, KilledError, UsersAway
+from tests.core.faulty import DistrictOnly
 
 
 async def test_new_user_with_a_new_place_and_contact(db: Database, district: Doc, name: str) -> None:
@@ -208,33 +207,3 @@ async def test_taken_name_is_a_conflict_even_of_a_deleted_user(db: Database, dis
         await create(db, body)
 
     assert await doc_ids(db) == before  # EP-USR-26
-
-
-async def test_account_that_cannot_be_written_takes_everything_back(db: Database, district: Doc, name: str) -> None:
-    before = await doc_ids(db)
-    broken = UsersAway(db)
-
-    with pytest.raises(Unavailable):
-        await create(
-            broken, chw(name, place={"name": "A", "type": "health_center", "parent": "d-busia"}, contact={"name": "N"})
-        )
-
-    assert await doc_ids(db) == before  # EP-USR-30
-
-
-async def test_what_an_interrupted_creation_left_is_replaced(db: Database, district: Doc, name: str) -> None:
-    body = chw(name, place={"name": "A", "type": "health_center", "parent": "d-busia"}, contact={"name": "N"})
-    before = await doc_ids(db)
-    with pytest.raises(KilledError):
-        await create(KilledBeforeTheAccount(db), body)
-    left = await doc_ids(db) - before
-
-    with pytest.raises(Conflict):  # it may still be under way
-        await create(db, body)
-    answer, _ = await create_user(db, SETTINGS, body, now_ms=NOW_MS + 600_000)
-
-    made = await doc_ids(db) - before
-    assert len(left) == len(made) == 3
-    assert left & made == {f"org.couchdb.user:{name}"}
-    assert await db.get_local(f"creating-user-{name}") is None
-    assert answer["user"]["rev"] == (await account_of(db, name))["_rev"]
