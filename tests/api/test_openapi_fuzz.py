@@ -195,7 +195,7 @@ def test_answers_are_as_described(running: Running, operation: Any, caller: str)
             running.put_settings(first_settings(running))
 
 
-ODD_TEXTS = ["%00", "%FF%FE", "%ED%A0%80", "%F0%9F%92%A9", "%2F..%2F", "_all_docs", "%22", "9" * 400, "%5B" * 300, "a" * 7000]
+ODD_TEXTS = [
     "%00",
     "%FF%FE",
     "%ED%A0%80",
