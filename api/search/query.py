@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from api.search.tokens import CONTACT_TYPE, EXACT, LONGEST_WORD, WORD, Kind, fold
 from core.errors import InvalidInput
@@ -46,13 +46,15 @@ class Parser:
         found = [self.both(depth)]
         while self.takes("OR"):
             found.append(self.both(depth))
-        return None if None in found else joined("OR", found)
+        terms = [each for each in found if each is not None]
+        return joined("OR", terms) if len(terms) == len(found) else None
 
     def both(self, depth: int) -> str | None:
         found = [self.one(depth)]
         while self.takes("AND"):
             found.append(self.one(depth))
-        return joined("AND", [each for each in found if each is not None])
+        terms = [each for each in found if each is not None]
+        return joined("AND", terms) if terms else None
 
     def one(self, depth: int) -> str | None:
         part = self.parts[self.at] if self.at < len(self.parts) else None
@@ -128,12 +130,9 @@ def token(text: str, *, prefix: bool) -> str:
     return f"{quoted} *" if prefix else quoted
 
 
-def joined(operator: str, terms: Iterable[str | None]) -> str | None:
-    """The terms under one operator; None when there are none."""
-    found = [each for each in terms if each is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    return "(" + f" {operator} ".join(found) + ")"
+def joined(operator: str, terms: Sequence[str]) -> str:
+    """The terms, at least one, under one operator."""
+    return terms[0] if len(terms) == 1 else "(" + f" {operator} ".join(terms) + ")"
 
 
 def unreadable(reason: str) -> InvalidInput:

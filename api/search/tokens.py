@@ -45,7 +45,7 @@ def content_of(doc: Doc) -> Content | None:
     if is_report(doc):
         return report_content(doc)
     type_id = contact_type_id(doc)
-    if doc.get("type") not in CONTACT_DOC_TYPES or type_id is None:
+    if type_id is None or doc["type"] not in CONTACT_DOC_TYPES:
         return None
     tokens = property_tokens(Kind.CONTACT, doc, CONTACT_SKIPPED)
     tokens.add(CONTACT_TYPE + fold(type_id))

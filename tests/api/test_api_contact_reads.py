@@ -139,12 +139,6 @@ async def test_bad_queries_are_refused(client: Client, path: str, query: dict[st
     assert await ask(client, path, **query) == (400, {"code": 400, "error": error})  # EP-CON-2..4, EP-CON-10
 
 
-async def test_freetext_is_not_built(client: Client) -> None:
-    status, body = await ask(client, "contact/uuid", freetext="name:asha w")
-
-    assert (status, body["error"]) == (501, "Finding documents by freetext is not built in this version")
-
-
 async def test_summaries(family: Client, db: Database) -> None:
     await db.update("p-neema", lambda doc: {**(doc or {}), "muted": "2024-03-01T09:00:00.000Z"})
     answer = await family.post("/api/v1/contact/summary", json={"ids": ["p-neema", "nobody", "hc-kanga", "r-visit"]})

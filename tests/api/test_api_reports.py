@@ -67,7 +67,6 @@ async def test_ids_of_forms_page_after_page(client: Client, db: Database) -> Non
         ("/uuid", {}, 400, "Either query param freetext or form is required"),
         ("/uuid", {"form": ""}, 400, "Invalid forms [[]]."),
         ("/uuid", {"freetext": "a b c"}, 400, 'Invalid freetext ["a b c"].'),
-        ("/uuid", {"freetext": "abc"}, 501, "Finding documents by freetext is not built in this version"),
     ],
 )
 async def test_bad_queries(client: Client, path: str, query: dict[str, str], status: int, error: str) -> None:

@@ -78,14 +78,15 @@ async def test_the_page_asks_no_other_server_for_anything(client: TestClient[Any
     assert "<code>/api/v1/person/{id}</code>" in page
 
 
-UNDESCRIBED = ("app_files.py", "login.py", "password_reset.py", "session.py", "storage.py", "token_login.py")
+OPENROSA = ("openrosa.py", "submissions.py")  # a protocol of its own
+UNDESCRIBED = ("app_files.py", "login.py", "nouveau.py", "password_reset.py", "session.py", "storage.py", "token_login.py")
 
 
 def test_handlers_read_the_query_through_declared_parameters_only() -> None:
     raw = [
         f"{source.name}:{node.lineno}"
         for source in Path(api.handlers.__path__[0]).glob("*.py")
-        if source.name not in UNDESCRIBED
+        if source.name not in (*UNDESCRIBED, *OPENROSA)
         for node in ast.walk(ast.parse(source.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "query" and getattr(node.value, "id", "") == "request"
     ]
