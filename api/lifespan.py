@@ -24,6 +24,7 @@ from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
 from api.replication.logs import open_replication_log
 from api.search.index import SearchIndex
 from api.sessions import Sessions
+from api.xforms import open_xforms
 from core.couch.client import connect
 from core.errors import DomainError
 from core.settings import SettingsWatch
@@ -102,6 +103,7 @@ LIFESPANS = (
     infodoc_lifespan,
     incoming_lifespan,
     open_metrics,
+    open_xforms,
     finish_what_was_begun,
 )
 

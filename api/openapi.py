@@ -102,7 +102,7 @@ def operation_object(route: Route, operation: Operation, schema_of: Mapping[int,
     ]
     parameters += [each.described() for each in operation.query]
     parameters += [
-        {"name": name, "in": "header", "description": about, "schema": {"type": "string"}}
+        {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
         for name, about in operation.headers.items()
     ]
     found: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 from aiohttp import web
@@ -93,7 +93,7 @@ async def ask(
     method: str | None = None,
     path: str | None = None,
     params: Mapping[str, Any] | None = None,
-    body: bytes | None = None,
+    body: bytes | BinaryIO | None = None,
     headers: Mapping[str, str] | None = None,
     unauthorized_as_is: bool = False,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -101,7 +101,8 @@ async def ask(
     query = query_string(params) if params is not None else raw_query(request)
     target = f"{request.config_dict[COUCH].server_url}{upstream_path(request, path)}{query}"
     streamed = body is None and request.body_exists
-    options: dict[str, Any] = {"data": request.content if streamed else body and io.BytesIO(body)}
+    whole = io.BytesIO(body) if isinstance(body, bytes) and body else body
+    options: dict[str, Any] = {"data": request.content if streamed else whole}
     try:
         answer = await request.config_dict[UPSTREAM].request(
             method or request.method,

@@ -14,7 +14,7 @@ from api.login_page import asset_bytes, policy_page
 from api.operations import Access, Operation, describe
 from api.responses import json_response
 from api.safe_html import safe_html
-from core.couch.client import Doc, doc_path
+from core.couch.client import Doc
 from core.errors import DomainError, NotFound, Unauthorized
 
 APP_DDOC = "_design/medic"
@@ -86,11 +86,7 @@ async def attachment(request: web.Request, doc: Doc, name: Any) -> tuple[bytes, 
     stub = stubs.get(name) if isinstance(stubs, dict) and isinstance(name, str) else None
     if not isinstance(stub, dict):
         return None
-    db = request.config_dict[DB]
-    path = f"/{quote(db.name, safe='')}{doc_path(doc['_id'])}/{quote(name, safe='')}"
-    body = await request.config_dict[COUCH].request_bytes(
-        "GET", path, params={"rev": doc["_rev"]}, headers={"Accept": "*/*", "Accept-Encoding": "identity"}
-    )
+    body = await request.config_dict[DB].attachment(doc["_id"], name, doc["_rev"])
     return body, str(stub.get("content_type") or "application/octet-stream")
 
 

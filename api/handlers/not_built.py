@@ -48,9 +48,6 @@ def not_built(method: str, path: str, allow: Allow, what: str) -> web.RouteDef:
 
 ROUTES = [
     *(not_built(method, "/api/v2/export/{type}", allow_export, "Exports are") for method in ("GET", "POST")),
-    not_built("GET", "/api/v1/forms", current_user, "Form listings are"),
-    not_built("GET", "/api/v1/forms/{form}", current_user, "Form downloads are"),
-    not_built("POST", "/api/v1/forms/validate", allow_configuration, "Form validation is"),
     *(
         not_built("POST", f"/api/v1/upgrade{step}", allow_configuration, "Upgrades through the API are")
         for step in ("", "/stage", "/complete")

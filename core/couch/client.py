@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from io import BytesIO
+from io import BytesIO, IOBase
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -67,9 +67,10 @@ class Couch:
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> bytes:
-        """The answer's body as it came; see `request`."""
-        content = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
-        data = BytesIO(content) if content and len(content) > LARGE_BODY_BYTES else content
+        """The answer's body as it came; see `request`. A `body` that is an open file is sent as it is."""
+        data = body if body is None or isinstance(body, bytes | IOBase) else orjson.dumps(body)
+        if isinstance(data, bytes) and len(data) > LARGE_BODY_BYTES:
+            data = BytesIO(data)
         options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         try:
             async with self.session.request(
@@ -98,6 +99,12 @@ class Database:
     async def request(self, method: str, path: str = "", **options: Any) -> Any:
         """`Couch.request` below this database; `path` starts with a slash and is percent-encoded."""
         return await self.couch.request(method, self.path + path, **options)
+
+    async def attachment(self, doc_id: str, name: str, rev: str) -> bytes:
+        """The bytes of a document's attachment at that revision. NotFound."""
+        path = f"{self.path}{doc_path(doc_id)}/{quote(name, safe='')}"
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        return await self.couch.request_bytes("GET", path, {"rev": rev}, headers=headers)
 
     async def create(self) -> bool:
         """Make sure the database exists; True when it was made now."""
