@@ -12,7 +12,7 @@ import hashlib
 import lzma
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from itertools import accumulate
 from struct import Struct
@@ -114,6 +114,7 @@ def _tertiary_bytes(index: int) -> bytes:
 
 _packed = (files(__package__) / "data" / "collation.bin").read_bytes()
 _weights = _Weights(lzma.decompress(_packed))
+COLLATOR_VERSION = _weights.source
 TABLE_DIGEST = hashlib.sha256(_packed).hexdigest()  # indexes made with another table must not be read with this one
 
 _ascii = [_weights[chr(point)] for point in range(128)]
@@ -233,6 +234,29 @@ def sort_key(value: Any) -> bytes:
     return b"".join(parts)
 
 
-def array_prefix(values: list[Any]) -> bytes:
+def raw_sort_key(value: Any) -> bytes:
+    """Bytes that sort as Erlang sorts `value`, for views with `collation: raw`; made like those of `sort_key`.
+
+    Numbers < false < null < true < objects < arrays < strings, these by their UTF-8 bytes.
+    """
+    kind = type(value)
+    if kind is str:
+        return _RAW_STRING + _escape(value.encode()) + _END
+    if kind is int or kind is float:
+        return _RAW_NUMBER + _number_key(value)
+    if kind is list:
+        return b"".join((_RAW_ARRAY, *map(raw_sort_key, value), _END))
+    if kind is dict:
+        return b"".join((_RAW_OBJECT, *(raw_sort_key(part) for item in value.items() for part in item), _END))
+    return _RAW_ATOMS[value]
+
+
+_RAW_NUMBER, _RAW_FALSE, _RAW_NULL, _RAW_TRUE, _RAW_OBJECT, _RAW_ARRAY, _RAW_STRING = (
+    bytes((byte,)) for byte in range(0x10, 0x80, 0x10)
+)
+_RAW_ATOMS = {False: _RAW_FALSE, None: _RAW_NULL, True: _RAW_TRUE}
+
+
+def array_prefix(values: list[Any], key: Callable[[Any], bytes] = sort_key) -> bytes:
     """What the key of every array beginning with `values` begins with."""
-    return sort_key(values)[:-1]
+    return key(values)[:-1]

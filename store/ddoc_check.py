@@ -7,7 +7,7 @@ from typing import Any
 
 from store.errors import BadRequest, CompilationError
 from store.javascript import JavaScript
-from store.reducers import built_in_name
+from store.reducers import built_in_name, not_built_in
 
 _TEXT, _OBJECT, _ARRAY, _BOOLEAN = "string", "object", "array", "boolean"
 _TYPES: Mapping[str, type] = {_TEXT: str, _OBJECT: Mapping, _ARRAY: list, _BOOLEAN: bool}
@@ -65,7 +65,7 @@ async def _check_view(engine: JavaScript, name: str, map_source: str, reduce: st
     await _check_function(engine, "map", name, map_source)
     if reduce.startswith("_"):
         if built_in_name(reduce) is None:
-            raise InvalidDesignDoc(f"`{reduce}` is not a supported reduce function.")
+            raise InvalidDesignDoc(not_built_in(reduce))
     elif reduce.strip():
         await _check_function(engine, "reduce", name, reduce)
 

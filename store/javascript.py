@@ -125,6 +125,7 @@ class JavaScript:
         self._memory_limit_bytes = memory_limit_bytes
         self._time_limit_s = time_limit_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="javascript")
+        self.reduce_limit = "true"  # query_server_config/reduce_limit: whether reductions must shrink, or `log`
         self._realms: OrderedDict[Sequence[Any], _Realm] = OrderedDict()
 
     # --- for coroutines -------------------------------------------------------------------------------------------
@@ -304,6 +305,11 @@ class JavaScriptPool:
             [JavaScript(memory_limit_bytes=memory_limit_bytes, time_limit_s=time_limit_s) for _ in range(size)]
             for _ in range(2)
         )
+
+    def set_reduce_limit(self, reduce_limit: str) -> None:
+        """`true`, `false` or `log`, for every engine."""
+        for engine in self._engines + self._index_engines:
+            engine.reduce_limit = reduce_limit
 
     def engine(self, program: object) -> JavaScript:
         """The engine that keeps this program's realm for requests."""

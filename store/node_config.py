@@ -56,6 +56,7 @@ def start_sections(config: StoreConfig, uuid: str) -> Sections:
         },
         "httpd": {"enable_cors": "false"},
         "log": {"level": "info", "writer": "stderr"},
+        "query_server_config": {"reduce_limit": "true"},
         "query_servers": {"javascript": "quickjs"},
         "vendor": {"name": "Outpost embedded store"},
     }
@@ -148,6 +149,8 @@ def check_value(section: str, key: str, value: str) -> None:
     elif key in ("enable_cors", "credentials") and section in ("chttpd", "httpd", "cors"):
         if value not in ("true", "false"):
             raise BadRequest(f"{section}/{key} must be true or false")
+    elif (section, key) == ("query_server_config", "reduce_limit") and value not in ("true", "false", "log"):
+        raise BadRequest("query_server_config/reduce_limit must be true, false or log")
     elif section == "admins" and admin_value(value) is None:
         raise BadRequest("the value is not a hashed password")
 

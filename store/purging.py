@@ -76,6 +76,12 @@ def infos(conn: Connection) -> list[dict[str, object]]:
     return [{"id": doc_id, "revs": orjson.loads(revs)} for doc_id, revs in rows]
 
 
+def not_seen_at(conn: Connection, seq: int) -> int:
+    """How many documents were purged whole after `seq`."""
+    number: int = conn.execute("SELECT count(*) FROM purged_docs WHERE seq > ?", (seq,)).fetchone()[0]
+    return number
+
+
 def limit(conn: Connection) -> int:
     """How many purges are remembered."""
     number: int = conn.execute("SELECT purged_infos_limit FROM info").fetchone()[0]

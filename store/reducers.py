@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 
+from store.collation import sort_key
 from store.errors import StoreError
 
 _SUM_REASON = (
@@ -14,7 +18,9 @@ _SUM_REASON = (
     " other data structures. Objects can be arbitrarily nested, provided that the values for all fields are themselves"
     " numbers, arrays of numbers, or objects."
 )
-BUILT_IN = ("_sum", "_count", "_stats", "_approx_count_distinct")
+_PLAIN = ("_sum", "_count", "_stats", "_approx_count_distinct", "_first", "_last")
+_RANK = re.compile(r"_(top|bottom)_(.*)", re.DOTALL)
+_LARGEST_RANK = 100
 
 
 class Reducer(Protocol):
@@ -86,9 +92,69 @@ class CountDistinct:
         return b"%d" % sum(map(int, partials))
 
 
+class First:
+    """`_first`: the value of the lowest key."""
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        return values[0]
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        return partials[0]
+
+
+class Last:
+    """`_last`: the value of the highest key."""
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        return values[-1]
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        return partials[-1]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """`_top_<count>`, `_bottom_<count>`: the highest or lowest different values, in CouchDB's order of JSON values."""
+
+    count: int
+    top: bool
+
+    def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
+        by_key = {sort_key(orjson.loads(value)): value for value in values}
+        chosen = sorted(by_key, reverse=self.top)[: self.count]
+        return b"[" + b",".join([by_key[key] for key in chosen]) + b"]"
+
+    def rereduce(self, partials: Sequence[bytes]) -> bytes:
+        return self.reduce((), (), [bytes(value) for partial in partials for value in _decode_values(partial)])
+
+
+_decode_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
 def built_in_name(source: str) -> str | None:
-    """The built-in that a reduce function's source begins with: CouchDB ignores what follows it."""
-    return next((name for name in BUILT_IN if source.startswith(name)), None)
+    """The built-in that a reduce function's source names, None without one; CouchDB ignores what follows most names."""
+    if (rank := _rank(source)) is not None:
+        return f"_{'top' if rank.top else 'bottom'}_{rank.count}"
+    return next((name for name in _PLAIN if source.startswith(name)), None)
+
+
+def not_built_in(source: str) -> str:
+    """What is wrong with a source that `built_in_name` does not know, as CouchDB says it."""
+    if (match := _RANK.match(source)) is None:
+        return f"`{source}` is not a supported reduce function."
+    return "invalid rank reducer" if _integer(match[2]) is None else "rank value must be between 1 and 100"
+
+
+def _rank(source: str) -> Rank | None:
+    match = _RANK.match(source)
+    count = _integer(match[2]) if match is not None else None
+    if match is None or count is None or not 1 <= count <= _LARGEST_RANK:
+        return None
+    return Rank(count, match[1] == "top")
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,9}", text) else None
 
 
 def built_in(name: str) -> Reducer:
@@ -101,7 +167,13 @@ def built_in(name: str) -> Reducer:
         return Stats()
     if name == "_approx_count_distinct":
         return CountDistinct()
-    raise InvalidValue(f"`{name}` is not a supported reduce function.", slug="invalid_builtin_reduce")
+    if name == "_first":
+        return First()
+    if name == "_last":
+        return Last()
+    if (rank := _rank(name)) is not None:
+        return rank
+    raise InvalidValue(not_built_in(name), slug="invalid_builtin_reduce")
 
 
 def number_json(value: Any) -> bytes:

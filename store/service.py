@@ -66,6 +66,7 @@ class Store:
         self.accounts.cookie_timeout_s = config.seconds("chttpd_auth", "timeout", self.config.cookie_timeout_s)
         self.accounts.iterations = config.seconds("chttpd_auth", "iterations", self.config.pbkdf2_iterations)
         self.cors = Cors.from_config(config)
+        self.javascript.set_reduce_limit(config.get("query_server_config", "reduce_limit") or "true")
 
     async def open(self) -> None:
         """Make the databases every CouchDB has."""

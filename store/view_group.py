@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from store.collation import TABLE_DIGEST
+from store.collation import TABLE_DIGEST, raw_sort_key, sort_key
 from store.errors import BadRequest, NotFound
 from store.javascript import MapProgram
 from store.reducers import built_in_name
@@ -25,6 +25,11 @@ class View:
 
     map_index: int
     reduce: str | None
+    raw: bool = False  # its keys are in the order of Erlang's terms
+
+    @property
+    def sort_key(self) -> Callable[[Any], bytes]:
+        return raw_sort_key if self.raw else sort_key
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class ViewGroup:
     stored_reduces: tuple[tuple[str, ...], ...]  # for each map the reduces whose partial results an index keeps
     include_design: bool
     local_seq: bool
+    raw: tuple[bool, ...]  # for each map whether its rows are in the order of Erlang's terms
     language: str = "javascript"  # or "query", whose maps are the definitions of Mango indexes
 
     def view(self, name: str) -> View:
@@ -55,16 +61,17 @@ def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
         raise NotFound("missing_named_view")
     lib = orjson.dumps(definitions.get("lib") or {}, option=orjson.OPT_SORT_KEYS)
     functions = {
-        name: (_map_source(definition["map"]), definition.get("reduce"))
+        name: (_map_source(definition["map"]), _is_raw(definition), definition.get("reduce"))
         for name, definition in definitions.items()
         if isinstance(definition, Mapping) and _is_map(definition.get("map"), language) and name != "lib"
     }
-    sources = sorted({source for source, _ in functions.values()})
+    maps = sorted({(source, raw) for source, raw, _ in functions.values()})
+    index_of = {name: maps.index((source, raw)) for name, (source, raw, _) in functions.items()}
     options = ddoc.get("options")
     options = options if isinstance(options, Mapping) else {}
     reduces = {
         name: built_in_name(reduce) or reduce.strip()
-        for name, (_, reduce) in functions.items()
+        for name, (_, _, reduce) in functions.items()
         if isinstance(reduce, str) and reduce
     }
     content: dict[str, Any] = {
@@ -72,21 +79,29 @@ def view_group(ddoc: Mapping[str, Any]) -> ViewGroup:
         "collation": TABLE_DIGEST,
         "language": language,
         "lib": lib.decode(),
-        "maps": sources,
-        "reduces": sorted({(sources.index(functions[name][0]), reduce) for name, reduce in reduces.items()}),
+        "maps": [source for source, _ in maps],
+        "reduces": sorted({(index_of[name], reduce) for name, reduce in reduces.items()}),
         "options": {str(name): value for name, value in options.items()},
     }
+    if any(raw for _, raw in maps):
+        content["raw"] = [raw for _, raw in maps]
     stored = {(map_index, reduce) for map_index, reduce in content["reduces"] if reduce not in _NOT_STORED}
-    names = {source: name for name, (source, _) in functions.items()}
+    names = {index: name for name, index in index_of.items()}
     return ViewGroup(
         signature=hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32],
-        views={name: View(sources.index(source), reduces.get(name)) for name, (source, _) in functions.items()},
-        program=MapProgram(tuple((names[source], source) for source in sources), lib),
-        stored_reduces=tuple(tuple(sorted(r for at, r in stored if at == index)) for index in range(len(sources))),
+        views={name: View(index_of[name], reduces.get(name), raw) for name, (_, raw, _) in functions.items()},
+        program=MapProgram(tuple((names[index], source) for index, (source, _) in enumerate(maps)), lib),
+        stored_reduces=tuple(tuple(sorted(r for at, r in stored if at == index)) for index in range(len(maps))),
         include_design=options.get("include_design") is True,
         local_seq=options.get("local_seq") is True,
+        raw=tuple(raw for _, raw in maps),
         language=language,
     )
+
+
+def _is_raw(definition: Mapping[str, Any]) -> bool:
+    options = definition.get("options")
+    return isinstance(options, Mapping) and options.get("collation") == "raw"
 
 
 def _is_map(value: Any, language: str) -> bool:

@@ -20,13 +20,14 @@ from typing import Any, Protocol
 
 import orjson
 
-from store.collation import sort_key
+from store.collation import raw_sort_key, sort_key
 from store.erlang import term_order
 from store.errors import StoreError
 from store.javascript import JavaScript, MapProgram, Row
 from store.source import DocSource, Winner
 from store.view_blocks import change_blocks, create_blocks
 from store.view_group import ViewGroup
+from store.view_query import SortKey
 from store.view_reduce import store_reductions
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ class ViewIndex:
             seq = 0
             connection.execute("BEGIN")
             for winners, mapped in self._mapped(0, target):
-                rows = _index_rows(winners, mapped)
+                rows = _index_rows(self.group, winners, mapped)
                 connection.executemany("INSERT INTO loading.unsorted VALUES (?, ?, ?, ?, ?, ?)", rows)
                 seq = winners[-1].seq
                 self._advance(len(winners))
@@ -184,7 +185,7 @@ class ViewIndex:
         self, connection: sqlite3.Connection, winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]
     ) -> None:
         """Replace the rows of some documents, in one transaction with the seq."""
-        rows = _index_rows(winners, mapped)
+        rows = _index_rows(self.group, winners, mapped)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             changes = [(view, sort, id_, 1) for view, sort, id_, *_ in rows]
@@ -256,11 +257,12 @@ def _closing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _index_rows(winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]) -> list[IndexRow]:
+def _index_rows(group: ViewGroup, winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]) -> list[IndexRow]:
     rows: list[IndexRow] = []
+    sort_keys = [raw_sort_key if raw else sort_key for raw in group.raw]
     for winner, views in zip(winners, mapped, strict=True):
         for view, emitted in enumerate(views):
-            sorts = [_sort_key(row, winner.id) for row in emitted]
+            sorts = [_sorted(sort_keys[view], row, winner.id) for row in emitted]
             if len(set(sorts)) < len(sorts):
                 pairs = sorted(zip(sorts, emitted, strict=True), key=_by_value)
                 sorts, emitted = [sort for sort, _ in pairs], [row for _, row in pairs]
@@ -270,7 +272,7 @@ def _index_rows(winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]) ->
     return rows
 
 
-def _sort_key(row: Row, doc_id: str) -> bytes:
+def _sorted(sort_key: SortKey, row: Row, doc_id: str) -> bytes:
     """Empty for a key that cannot be one."""
     try:
         return sort_key(orjson.loads(row.key))

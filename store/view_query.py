@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ import orjson
 from store.collation import sort_key
 from store.errors import BadRequest, QueryParseError
 
+SortKey = Callable[[Any], bytes]  # what puts the keys of a view in order
 EXACT = -1  # the group level of `group=true`
 
 
@@ -105,20 +106,20 @@ class ViewParams:
                 raise QueryParseError("Multi-key fetches for reduce views must use `group=true`")
         return reduce
 
-    def ranges(self) -> list[KeyRange]:
+    def ranges(self, sort_key: SortKey = sort_key) -> list[KeyRange]:
         """The ranges to read one after the other: one for each of `keys`, else a single one."""
         if self.keys is not None:
-            return [self._range(key, key) for key in self.keys]
+            return [self._range(sort_key, key, key) for key in self.keys]
         if self.key is not ABSENT:
-            return [self._range(self.key, self.key)]
-        return [self._range(self.start_key, self.end_key)]
+            return [self._range(sort_key, self.key, self.key)]
+        return [self._range(sort_key, self.start_key, self.end_key)]
 
-    def _range(self, start_key: Any, end_key: Any) -> KeyRange:
+    def _range(self, sort_key: SortKey, start_key: Any, end_key: Any) -> KeyRange:
         start = end = None
         if start_key is not ABSENT:
-            start = Bound(_sort_key(start_key), self.start_key_doc_id, True)
+            start = Bound(_sorted(sort_key, start_key), self.start_key_doc_id, True)
         if end_key is not ABSENT:
-            end = Bound(_sort_key(end_key), self.end_key_doc_id, self.inclusive_end)
+            end = Bound(_sorted(sort_key, end_key), self.end_key_doc_id, self.inclusive_end)
         low, high = (end, start) if self.descending else (start, end)
         if low and high and low.sort > high.sort:
             advice = "set descending=false" if self.descending else "set descending=true"
@@ -126,10 +127,10 @@ class ViewParams:
         return KeyRange(low, high)
 
 
-def _sort_key(value: Any) -> bytes:
+def _sorted(sort_key: SortKey, value: Any) -> bytes:
     try:
         return sort_key(value)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise QueryParseError(f"Invalid key: {error}") from None
 
 

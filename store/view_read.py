@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,7 +14,8 @@ from store.view_query import Bound, KeyRange, ViewParams
 
 PAGE_ROWS = 500  # rows of one piece of an answer
 
-ReadDocs = Callable[[Sequence[str], ViewParams], dict[str, bytes | None]]
+DocRef = str | tuple[str, str]  # a document by its id, or a revision of it
+ReadDocs = Callable[[Sequence[DocRef], ViewParams], Mapping[Any, bytes | None]]
 
 
 class Head(NamedTuple):
@@ -26,7 +27,7 @@ class Head(NamedTuple):
 
 def read_rows(connection: sqlite3.Connection, view: View, params: ViewParams, read_docs: ReadDocs) -> Iterator[Any]:
     """First the Head, then pieces of rows, each row a JSON object, joined by commas."""
-    ranges = params.ranges()
+    ranges = params.ranges(view.sort_key)
     total = count_rows(connection, view.map_index, KeyRange())
     yield Head(total, min(total, _rows_before(connection, view, ranges, params, total) + params.skip))
     skip, left = params.skip, params.limit
@@ -62,19 +63,23 @@ def _written(page: Sequence[tuple[str, str, str]], params: ViewParams, read_docs
     rows = [f'{{"id":{id_},"key":{row[1]},"value":{row[2]}' for id_, row in zip(ids, page, strict=True)]
     if not params.include_docs:
         return ("},\r\n".join(rows) + "}").encode()
-    wanted = [_linked_id(row[2]) or row[0] for row in page]
-    docs = read_docs(list(dict.fromkeys(wanted)), params)
-    return b",\r\n".join(
-        [row.encode() + b',"doc":' + (docs.get(id_) or b"null") + b"}" for row, id_ in zip(rows, wanted, strict=True)]
-    )
+    wanted = [_linked(row[0], row[2]) for row in page]
+    docs = read_docs([ref for ref in dict.fromkeys(wanted) if ref is not None], params)
+    shown = [(docs.get(ref) if ref is not None else None) or b"null" for ref in wanted]
+    return b",\r\n".join([row.encode() + b',"doc":' + doc + b"}" for row, doc in zip(rows, shown, strict=True)])
 
 
-def _linked_id(value: str) -> str | None:
-    """The document that a value `{"_id": ...}` points to."""
-    if not value.startswith("{") or '"_id"' not in value:
+def _linked(doc_id: str, value: str) -> DocRef | None:
+    """What `include_docs` shows beside a row: its document, or what its value's `_id` and `_rev` point to."""
+    if not value.startswith("{") or ('"_id"' not in value and '"_rev"' not in value):
+        return doc_id
+    found = orjson.loads(value)
+    linked, rev = found.get("_id", doc_id), found.get("_rev")
+    if not isinstance(linked, str):
         return None
-    linked = orjson.loads(value).get("_id")
-    return linked if isinstance(linked, str) else None
+    if "_rev" not in found:
+        return linked
+    return (linked, rev) if isinstance(rev, str) else None
 
 
 def _rows_before(

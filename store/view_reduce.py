@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,16 @@ from store.view_group import View, ViewGroup
 from store.view_query import EXACT, Bound, KeyRange, ViewParams
 from store.view_read import PAGE_ROWS, Head
 
+log = logging.getLogger(__name__)
+
+_SMALL_BYTES = 5000  # reductions up to this need not shrink
 _REDUCED_AT_ONCE = 200  # rows given to a JavaScript reduce in one call
+
+
+class ReduceOverflow(StoreError):
+    """`reduce_overflow_error`, a row of the answer: a reduction is not much smaller than what it is made of."""
+
+    slug = "reduce_overflow_error"
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,23 @@ class JavaScriptReducer:
     def reduce(self, keys: Sequence[bytes], ids: Sequence[str], values: Sequence[bytes]) -> bytes:
         pairs = b",".join(b"[%b,%b]" % (key, orjson.dumps(id_)) for key, id_ in zip(keys, ids, strict=True))
         listed = b"[" + b",".join(values) + b"]"
-        return self.engine.reduce(self.source, self.lib, b"[" + pairs + b"]", listed, rereduce=False).result()
+        reduced = self.engine.reduce(self.source, self.lib, b"[" + pairs + b"]", listed, rereduce=False).result()
+        return self._checked(reduced, len(pairs) + len(listed))
 
     def rereduce(self, partials: Sequence[bytes]) -> bytes:
         listed = b"[" + b",".join(partials) + b"]"
-        return self.engine.reduce(self.source, self.lib, b"null", listed, rereduce=True).result()
+        reduced = self.engine.reduce(self.source, self.lib, b"null", listed, rereduce=True).result()
+        return self._checked(reduced, len(listed))
+
+    def _checked(self, reduced: bytes, input_bytes: int) -> bytes:
+        """A reduction that hardly reduces would make every index and answer of it huge."""
+        if len(reduced) <= _SMALL_BYTES or 2 * len(reduced) <= input_bytes or self.engine.reduce_limit == "false":
+            return reduced
+        reason = f"Reduce output must shrink more rapidly: input size: {input_bytes} output size: {len(reduced)}"
+        if self.engine.reduce_limit != "log":
+            raise ReduceOverflow(reason)
+        log.warning("%s", reason)
+        return reduced
 
 
 class Span(NamedTuple):
@@ -71,7 +93,16 @@ class Reduction:
         yield Head(None, None)
         end = None if params.limit is None else params.skip + params.limit
         groups = islice(self._groups(params), params.skip, end)
-        while page := [b'{"key":%b,"value":%b}' % group for group in islice(groups, PAGE_ROWS)]:
+        page: list[bytes] = []
+        try:
+            for group in groups:
+                page.append(b'{"key":%b,"value":%b}' % group)
+                if len(page) == PAGE_ROWS:
+                    yield b",\r\n".join(page)
+                    page = []
+        except ReduceOverflow as error:  # as in CouchDB a row among the others, and the last one
+            page.append(orjson.dumps({"key": None, "error": error.slug, "reason": error.reason}))
+        if page:
             yield b",\r\n".join(page)
 
     def value(self, key_range: KeyRange) -> bytes | None:
@@ -116,7 +147,7 @@ class Reduction:
 
     def _groups(self, params: ViewParams) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of each group, in the order asked for."""
-        for key_range in params.ranges():
+        for key_range in params.ranges(self.view.sort_key):
             if params.group_level == 0:
                 value = self.value(key_range)
                 if value is not None:
@@ -176,7 +207,7 @@ class Reduction:
                     key = key[: params.group_level]
                     shown = number_json(key).decode()
                 if isinstance(key, list) and len(key) == params.group_level:
-                    prefix = array_prefix(key)
+                    prefix = array_prefix(key, self.view.sort_key)
                     span = Span(prefix, prefix + HIGHEST)
             value = self.value(span.within(key_range))
             if value is not None:

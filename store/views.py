@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from store.collation import COLLATOR_VERSION
 from store.javascript import JavaScriptPool
 from store.mango_index import MangoMapper
 from store.source import DocSource
 from store.view_group import View, ViewGroup, view_group
 from store.view_index import ViewIndex
 from store.view_query import ViewParams
-from store.view_read import Head, ReadDocs, read_rows
+from store.view_read import DocRef, Head, ReadDocs, read_rows
 from store.view_reduce import reduction
 
 _READ_AHEAD = 2  # pieces read before the answer begins: most answers are no longer, and need no second thread
@@ -87,21 +88,22 @@ class Views:
         self._source = source
         self._folder = folder
         self._javascript = javascript
-        self._read_docs = read_docs or (lambda ids, params: source.docs_by_id(ids))
+        self._read_docs = read_docs or self._winners
         self._indexes: dict[str, _Kept] = {}
         self._groups: dict[tuple[Any, Any], ViewGroup] = {}
+
+    def _winners(self, refs: Sequence[DocRef], _: ViewParams) -> Mapping[Any, bytes | None]:
+        return self._source.docs_by_id([ref for ref in refs if isinstance(ref, str)])
 
     async def query(self, ddoc: Mapping[str, Any], view: str, params: ViewParams) -> ViewResult:
         """Read a view. NotFound for an unknown one, QueryParseError for options that do not fit it."""
         group = self._group(ddoc)
         definition = group.view(view)
         reduces = params.reduces(definition.reduce is not None)
-        params.ranges()  # refuses an impossible range before anything is built
+        params.ranges(definition.sort_key)  # refuses an impossible range before anything is built
         kept = self._kept(group, str(ddoc.get("_id", "")))
         if params.update == "true":
             await kept.refresh()
-        if params.update == "lazy":
-            kept.refresh_later()
         index = kept.index
 
         def open_result() -> tuple[Head, int, Generator[Any, None, None], list[bytes]]:
@@ -110,6 +112,8 @@ class Views:
             return head, seq, pieces, list(islice(pieces, _READ_AHEAD))
 
         head, seq, pieces, ahead = await asyncio.to_thread(open_result)
+        if params.update == "lazy":
+            kept.refresh_later()
         return ViewResult(head, seq if params.update_seq else None, pieces, ahead)
 
     async def info(self, ddoc: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +131,7 @@ class Views:
             "waiting_commit": False,
             "waiting_clients": kept.waiting,
             "update_seq": max(kept.index.seq, 0),
-            "purge_seq": 0,
+            "collator_versions": [COLLATOR_VERSION],
             "updates_pending": {"minimum": pending, "preferred": pending, "total": pending},
         }
 

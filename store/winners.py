@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from sqlite3 import Connection
+from typing import Any
 
 import orjson
 
 from store import reads, revtree
 from store.database import Database
 from store.documents import splice, stubs
+from store.errors import NotFound
 from store.reads import DocOptions
 from store.source import Winner
 from store.view_query import ViewParams
+from store.view_read import DocRef
 
 
 class Winners:
@@ -54,20 +58,30 @@ class Winners:
             ).fetchall()
         return {row[0]: None if row[2] else _whole(row[0], row[1], row[3], row[4]) for row in rows}
 
-    def read_docs(self, ids: Sequence[str], params: ViewParams) -> dict[str, bytes | None]:
-        """The documents of `include_docs` with the members that the query asks for."""
-        if not (params.conflicts or params.attachments):
-            return self.docs_by_id(ids)
-        options = DocOptions(conflicts=params.conflicts, attachments=params.attachments)
-        docs: dict[str, bytes | None] = {}
-        with self._database.reader() as conn:
-            for doc_id, row in reads.find_many(conn, ids).items():
-                if row.deleted:
-                    docs[doc_id] = None
-                else:
-                    revision = reads.open_revision(conn, row, doc_id, None, latest=False)
-                    docs[doc_id] = reads.render(conn, self._database.mark, row, revision, options)
+    def read_docs(self, refs: Sequence[DocRef], params: ViewParams) -> Mapping[Any, bytes | None]:
+        """The documents of `include_docs` with the members that the query asks for; None for what is not there."""
+        ids = [ref for ref in refs if isinstance(ref, str)]
+        plain = not (params.conflicts or params.attachments)
+        docs: dict[Any, bytes | None] = self.docs_by_id(ids) if plain else {}
+        rest = [(ref, None) if isinstance(ref, str) else ref for ref in refs if not (plain and isinstance(ref, str))]
+        if rest:
+            options = DocOptions(conflicts=params.conflicts, attachments=params.attachments)
+            with self._database.reader() as conn:
+                rows = reads.find_many(conn, {doc_id for doc_id, _ in rest})
+                for doc_id, rev in rest:
+                    shown = self._shown(conn, rows.get(doc_id), doc_id, rev, options)
+                    docs[doc_id if rev is None else (doc_id, rev)] = shown
         return docs
+
+    def _shown(
+        self, conn: Connection, row: reads.Row | None, doc_id: str, rev: str | None, options: DocOptions
+    ) -> bytes | None:
+        try:
+            revision = reads.open_revision(conn, row, doc_id, rev, latest=False)
+        except NotFound:
+            return None
+        assert row is not None
+        return reads.render(conn, self._database.mark, row, revision, options)
 
 
 def _whole(doc_id: str, rev: str, body: bytes, attachments: bytes | None) -> bytes:

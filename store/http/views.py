@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from store import purging
 from store.database import Database
 from store.documents import load_object
 from store.errors import BadRequest, NotFound
@@ -73,4 +74,6 @@ async def design_info(call: Call, database: Database, ddoc_id: str) -> web.Respo
     """GET /{db}/_design/{ddoc}/_info: the state of its index."""
     ddoc = database.design_doc(ddoc_id)
     info = await call.store.databases.views(database).info(ddoc.doc)
+    waiting = await database.read(lambda conn: purging.not_seen_at(conn, info["update_seq"]))
+    info["purge_seq"] = max(database.purge_seq - waiting, 0) if info["update_seq"] else 0
     return answer({"name": ddoc_id.removeprefix("_design/"), "view_index": info})
