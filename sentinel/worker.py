@@ -17,6 +17,7 @@ from core.errors import Conflict, DomainError
 from sentinel.checkpoint import Checkpoint
 from sentinel.configuration import Configuration
 from sentinel.controls import Controls
+from sentinel.forms import FormKeeper
 from sentinel.jobs import Jobs
 from sentinel.lease import TTL_S, Lease, LeaseLost, owner_name
 from sentinel.operator import Operator
@@ -126,6 +127,7 @@ class Leadership:
             now,
             due_interval_s,
         )
+        self.forms = FormKeeper(self.db, lease.check)
         self.operator = Operator(sentinel_db, controls, self.replay)
         # Held while changes are being written: stopping waits for it, so that no batch is left half done.
         self.writing = asyncio.Lock()
@@ -144,11 +146,13 @@ class Leadership:
                 self.repeat(self.retry, RETRY_INTERVAL_S),
                 self.announce_controls(),
                 self.repeat(self.operator.obey, OPERATOR_INTERVAL_S),
+                self.forms.follow(heartbeat_s),
                 *self.jobs.works(),
             ]
             await self.together(works, keeping, stop)
         finally:
             await cancel(keeping)
+            await self.forms.close()
 
     async def together(
         self, works: list[Coroutine[Any, Any, None]], keeping: asyncio.Task[None], stop: asyncio.Event

@@ -12,11 +12,13 @@ from aiohttp import web
 
 from api.auth import current_user, require
 from api.errors import DocForbidden, OfflineFirewall
+from api.form_writes import with_forms_converted, with_xform_replaced
 from api.infodocs import note_writes, written_ids
-from api.keys import CONFIG
+from api.keys import CONFIG, DB
 from api.proxy import ask, forward, response_headers
 from api.replication import answer
 from api.sessions import User
+from core.couch.client import doc_path
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +96,13 @@ async def write(request: web.Request, rest: list[str]) -> web.StreamResponse:
     """Pass a write on and, when it succeeds, record its time for each document written (PROXY-15)."""
     whole = request.method in ("POST", "PUT") and rest in ([], [""], ["_bulk_docs"], rest[:1])
     body = await request.read() if whole and is_json(request) else None
-    async with ask(request, body=body) as stored:
+    replaced: dict[str, Any] = {}
+    if body is not None:
+        body = await with_forms_converted(request, rest, body)
+    elif (form := await with_xform_replaced(request, rest)) is not None:
+        path = request.config_dict[DB].path + doc_path(rest[0])
+        replaced = {"body": form, "path": path, "params": {}, "headers": {"Content-Type": "application/json"}}
+    async with ask(request, **{"body": body, **replaced}) as stored:
         data = await stored.read()
         headers = response_headers(request, stored)
         headers.pop("Content-Length", None)

@@ -1,0 +1,60 @@
+"""Keep the HTML and model of every form those of its XForm, whichever way it was written (50 FORM-22, FORM-23).
+
+The active worker does it, since there is one of it however many machines and processes serve the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from core.couch.changes import follow
+from core.couch.client import Database
+from core.errors import DomainError
+from core.xforms.catalogue import PREFIX
+from core.xforms.converter import Converter
+from core.xforms.generated import refresh
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
+
+class FormKeeper:
+    """Converts every form at the start and each one that changes. One that cannot be converted is logged and left."""
+
+    def __init__(self, db: Database, may_write: Callable[[], None], converter: Converter | None = None) -> None:
+        self.db = db
+        self.may_write = may_write
+        self.converter = converter or Converter()
+
+    async def follow(self, heartbeat_s: float) -> None:
+        """Until cancelled. Our own writes come back as changes, which find nothing to do."""
+        position = str((await self.db.info())["update_seq"])
+        rows = await self.db.all_docs(startkey=PREFIX, endkey=f"{PREFIX}\ufff0")
+        await self.keep(row["id"] for row in rows)
+        async for batch in follow(self.db, position, heartbeat_s=heartbeat_s):
+            await self.keep(
+                change.id for change in batch.changes if change.id.startswith(PREFIX) and not change.deleted
+            )
+
+    async def keep(self, doc_ids: Iterable[str]) -> None:
+        for doc_id in doc_ids:
+            while not await self.kept(doc_id):  # noqa: ASYNC110  CouchDB sends no event when it is back
+                await asyncio.sleep(RETRY_S)
+
+    async def kept(self, doc_id: str) -> bool:
+        """Bring one form up to date; False when CouchDB is away."""
+        try:
+            doc = await self.db.find(doc_id)
+            if doc is not None:
+                self.may_write()
+                await refresh(self.db, self.converter, doc)
+        except DomainError as error:
+            log.warning("%s is not converted: %s", doc_id, error.message)
+            return error.status != 503
+        return True
+
+    async def close(self) -> None:
+        await self.converter.close()
