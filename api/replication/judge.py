@@ -10,6 +10,7 @@ from aiohttp import web
 from api.access.last_live import last_live_docs
 from api.access.rules import Context, Facts, Kind, Scope, contact_depth, facts_of, names_of, visible
 from api.keys import ACCESS, DB
+from api.replication.unindexed import unindexed_contacts
 from core.couch.client import Doc
 
 
@@ -37,8 +38,8 @@ async def context_for(request: web.Request, scope: Scope, facts: Sequence[Facts]
     if behind == 0 or not refused:
         return context
     unknown = names_in(refused) - context.subjects.keys()
-    stored = await db.get_many(name for name in unknown if not name.startswith("_"))
-    return with_contacts(context, (facts_of(doc) for doc in stored.values()))
+    reached = await access.state()
+    return with_contacts(context, await unindexed_contacts(db, unknown, reached.couch_seq, behind))
 
 
 def names_in(facts: Iterable[Facts]) -> set[str]:
@@ -46,16 +47,20 @@ def names_in(facts: Iterable[Facts]) -> set[str]:
 
 
 def with_contacts(context: Context, contacts: Iterable[Facts]) -> Context:
-    """The context with the subjects of those contacts that lie in its scope."""
+    """The context with the subjects of those contacts that lie in its scope, and with the home's shortcodes (REPL-34)."""
     subjects = dict(context.subjects)
+    home = {*context.scope.facilities, context.scope.contact_id}
+    sensitive = set(context.sensitive)
     for contact in contacts:
+        if contact.id in home and contact.shortcode is not None:
+            sensitive.add(contact.shortcode)
         depth = contact_depth(contact.chain, context.scope) if contact.kind is Kind.CONTACT else None
         if depth is None:
             continue
         for subject in (contact.id, contact.shortcode):
             if subject is not None:
                 subjects[subject] = min(depth, subjects.get(subject, depth))
-    return replace(context, subjects=subjects)
+    return replace(context, subjects=subjects, sensitive=sensitive)
 
 
 def without_contacts(context: Context, contacts: Iterable[Facts]) -> Context:

@@ -48,6 +48,40 @@ async def test_writes_about_contacts_that_are_not_indexed_yet(district: Any, ind
     assert (own.status, foreign.status, read.status) == (201, 403, 200)
 
 
+async def test_writes_about_shortcodes_that_are_not_indexed_yet(district: Any, indexer: Any) -> None:
+    await district.get_ids()
+    await indexer.close()
+    await district.db.bulk_docs(
+        [
+            {"_id": "X1", "type": "clinic", "parent": H1, "place_id": "81001"},
+            {"_id": "X2", "type": "clinic", "parent": H2, "place_id": "81002"},
+            {"_id": "X3", "type": "person", "parent": H1, "patient_id": 81003},
+        ]
+    )
+
+    own = await district.call("PUT", "about-own", json=visit("about-own", "81001"))
+    person = await district.call("PUT", "about-person", json=visit("about-person", "81003"))
+    foreign = await district.call("PUT", "about-foreign", json=visit("about-foreign", "81002"))
+    unknown = await district.call("PUT", "about-nobody", json=visit("about-nobody", "81009"))
+    read = await district.get("about-own")
+
+    assert (own.status, person.status, foreign.status, unknown.status, read.status) == (201, 201, 403, 403, 200)
+
+
+async def test_a_private_report_naming_the_users_new_shortcode_is_not_told(district: Any, indexer: Any) -> None:
+    # REPL-34, REPL-45: the facility's new shortcode is not indexed yet
+    await district.get_ids()
+    await indexer.close()
+    await district.db.put({**await district.db.get("H1"), "place_id": "79999"})
+    secret = {**visit("secret", "79999"), "contact": {"_id": "S1"}}
+    secret["fields"] = {"place_id": "79999", "private": True}
+    await district.db.put(secret)
+    await district.db.put(visit("open", "79999"))
+
+    assert (await district.get("secret")).status == 403
+    assert (await district.get("open")).status == 200
+
+
 async def test_a_document_is_judged_by_what_it_says_now(district: Any, indexer: Any) -> None:
     await district.get_ids()
     await indexer.close()
