@@ -18,13 +18,16 @@ from api.forwarded import forwarding_headers, is_forwarding, is_https
 from api.keys import COUCH, REQUEST_ID, USER
 from api.responses import Stream
 from core.config import Config
-from core.couch.client import query_string
+from core.couch.client import LARGE_BODY_BYTES, query_string
+from core.couch.connections import Exchange
 from core.couch.errors import from_network
 from core.errors import Unauthorized
 
+Answer = aiohttp.ClientResponse | Exchange
+
 UPSTREAM = web.AppKey("upstream", aiohttp.ClientSession)
 # Answers of changes feeds that are being passed on: closed when the server stops, since they have no end of their own.
-OPEN_FEEDS = web.AppKey("open_feeds", set[aiohttp.ClientResponse])
+OPEN_FEEDS = web.AppKey("open_feeds", set[Answer])
 
 HOP_BY_HOP = frozenset(
     {
@@ -56,6 +59,7 @@ WITHHELD = HOP_BY_HOP | {
 }
 # aiohttp has decoded bodies in these encodings before we read them.
 DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
+SMALL_BODY_BYTES = 65_536
 SKIPPED_DEFAULTS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
@@ -96,22 +100,29 @@ async def ask(
     body: bytes | BinaryIO | None = None,
     headers: Mapping[str, str] | None = None,
     unauthorized_as_is: bool = False,
-) -> AsyncIterator[aiohttp.ClientResponse]:
+) -> AsyncIterator[Answer]:
     """CouchDB's answer to the request, its body still to be read; see `forward`."""
+    couch = request.config_dict[COUCH]
     query = query_string(params) if params is not None else raw_query(request)
-    target = f"{request.config_dict[COUCH].server_url}{upstream_path(request, path)}{query}"
+    target = f"{upstream_path(request, path)}{query}"
+    if body is None and is_small(request):
+        body = await request.read()
     streamed = body is None and request.body_exists
-    whole = io.BytesIO(body) if isinstance(body, bytes) and body else body
-    options: dict[str, Any] = {"data": request.content if streamed else whole}
+    sent = request_headers(request, streamed=streamed, extra=headers)
+    answer: Answer
     try:
-        answer = await request.config_dict[UPSTREAM].request(
-            method or request.method,
-            URL(target, encoded=True),
-            headers=request_headers(request, streamed=streamed, extra=headers),
-            allow_redirects=False,
-            skip_auto_headers=SKIPPED_DEFAULTS,
-            **options,
-        )
+        if not streamed and (body is None or (isinstance(body, bytes) and len(body) <= LARGE_BODY_BYTES)):
+            answer = await couch.connections.ask(method or request.method, target, sent, body or b"")
+        else:
+            data = request.content if streamed else io.BytesIO(body) if isinstance(body, bytes) else body
+            answer = await request.config_dict[UPSTREAM].request(
+                method or request.method,
+                URL(f"{couch.server_url}{target}", encoded=True),
+                headers=sent,
+                allow_redirects=False,
+                skip_auto_headers=SKIPPED_DEFAULTS,
+                data=data,
+            )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise from_network(error) from error
     try:
@@ -119,13 +130,22 @@ async def ask(
             raise Unauthorized("not logged in")
         yield answer
     finally:
-        answer.close() if not answer.content.is_eof() else answer.release()
+        if isinstance(answer, Exchange) or not answer.content.is_eof():
+            answer.close()
+        else:
+            answer.release()
 
 
-async def pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+def is_small(request: web.Request) -> bool:
+    """Whether the request's body is better read than streamed."""
+    length = request.content_length
+    return length is not None and 0 < length <= SMALL_BODY_BYTES and "Content-Encoding" not in request.headers
+
+
+async def pass_back(request: web.Request, answer: Answer) -> web.StreamResponse:
     """An answer of CouchDB for the client: at once when it is already here, else streamed, each part as it comes."""
     headers = response_headers(request, answer)
-    feed = answer.url.raw_path.endswith("/_changes")
+    feed = request.rel_url.raw_path.endswith("/_changes")
     first = b""
     if request.method != "HEAD" and not feed:
         first = await next_chunk(answer)
@@ -149,7 +169,7 @@ async def pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> web
     return response
 
 
-async def next_chunk(answer: aiohttp.ClientResponse) -> bytes:
+async def next_chunk(answer: Answer) -> bytes:
     """What CouchDB has sent since, empty at the end. Unavailable when it breaks off."""
     try:
         return await answer.content.readany()
@@ -194,7 +214,7 @@ def request_headers(
     return headers
 
 
-def response_headers(request: web.Request, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
+def response_headers(request: web.Request, answer: Answer) -> CIMultiDict[str]:
     """CouchDB's headers but those of its own connection (PROXY-32), and no password dialog for people (PROXY-30)."""
     named = {name.strip().lower() for name in answer.headers.get("Connection", "").split(",")}
     headers = CIMultiDict(

@@ -13,6 +13,7 @@ import orjson
 from yarl import URL
 
 from core.config import Config
+from core.couch.connections import Connections
 from core.couch.errors import from_answer, from_network
 from core.errors import Conflict, DomainError, NotFound, PreconditionFailed
 
@@ -30,6 +31,7 @@ class Couch:
 
     def __init__(self, session: aiohttp.ClientSession, server_url: str, authorization: str) -> None:
         self.session = session
+        self.connections = Connections(server_url)  # for small requests, in place of the session
         self.server_url = server_url
         self.authorization = authorization
 
@@ -216,9 +218,11 @@ async def connect(config: Config, *, connections: int = 100) -> AsyncIterator[Co
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=True,
     )
+    couch = Couch(session, config.server_url, config.authorization)
     try:
-        yield Couch(session, config.server_url, config.authorization)
+        yield couch
     finally:
+        await couch.connections.close()
         await session.close()
 
 
