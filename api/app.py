@@ -16,6 +16,7 @@ from api.lifespan import LIFESPANS, end_feeds
 from api.login_limits import limit_logins
 from api.pipeline import UNFINISHED, before_headers, enter, finish_writes, identify
 from api.proxy import OPEN_FEEDS
+from api.request_metrics import REQUEST_METRICS, RequestMetrics
 from api.routes import LOGINS, public_routes, routes
 from core.config import Config
 
@@ -44,6 +45,7 @@ def create_app(config: Config, now: Callable[[], datetime] = utc_now) -> web.App
     app[STOPPING] = asyncio.Event()
     app[OPEN_FEEDS] = set()
     app[UNFINISHED] = set()
+    app[REQUEST_METRICS] = RequestMetrics()
     app.cleanup_ctx.extend(LIFESPANS)
     app.on_response_prepare.append(before_headers)
     app.on_shutdown.append(end_feeds)

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 KEPT_S = 5.0
 DAY_MS = 86_400_000
 UNKNOWN_DB: Doc = {"name": "", "update_sequence": -1, "doc_count": -1, "doc_del_count": -1, "fragmentation": -1}
-UNKNOWN_WORKER: Doc = {"transitions_disabled": None, "retries": -1, "failed": -1, "overdue_tasks": -1}
+UNKNOWN_WORKER: Doc = {"transitions_disabled": None, "retries": -1, "failed": -1, "failed_jobs": -1, "overdue_tasks": -1}
 # A view is counted as it stands, and brought up to date after the answer: nobody waits for a build (DDOC-92).
 AS_IT_STANDS: dict[str, Any] = {"reduce": True, "update": "lazy"}
 
@@ -56,13 +56,14 @@ class Metrics:
 
     async def collect(self, connected_days: int = 7) -> Doc:
         """Everything EP-MON-1 lists; the answer is shared and at most five seconds old."""
-        return await self._keep(("v1", connected_days), lambda: self._collect(connected_days))
+        return await self.keep(("v1", connected_days), lambda: self._collect(connected_days))
 
     async def collect_v2(self, connected_days: int = 7) -> Doc:
         """The same with messages by group, of all times and lately, and failed replications (EP-MON-4)."""
-        return await self._keep(("v2", connected_days), lambda: self._collect_v2(connected_days))
+        return await self.keep(("v2", connected_days), lambda: self._collect_v2(connected_days))
 
-    async def _keep(self, name: tuple[str, int], collect: Callable[[], Coroutine[Any, Any, Doc]]) -> Doc:
+    async def keep(self, name: tuple[str, int], collect: Callable[[], Coroutine[Any, Any, Doc]]) -> Doc:
+        """What `collect` gave within the last five seconds, under that name."""
         kept = self._kept.get(name)
         if kept is None or self.clock() - kept[0] > KEPT_S:
             kept = (self.clock(), asyncio.ensure_future(collect()))

@@ -43,6 +43,8 @@ class SentinelState(Backlog):
     transitions_disabled: bool | None
     retries: int
     failed: int
+    failed_jobs: int
+    failed_jobs: int
     overdue_tasks: int
 
 

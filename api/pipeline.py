@@ -19,6 +19,7 @@ from api.cookies import set_session_cookie
 from api.credentials import RENEWED_SESSION
 from api.errors import STARTED, Handler
 from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, USER
+from api.request_metrics import CLIENT_LEFT, REQUEST_METRICS, route_of
 from api.responses import compress
 from core import logging as request_log
 from core.errors import DomainError
@@ -26,6 +27,8 @@ from core.errors import DomainError
 log = logging.getLogger(__name__)
 
 SLASHES = re.compile("/{2,}")
+MATCH = web.RequestKey("match", web.UrlMappingMatchInfo)  # of the canonical path
+
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 READS_BY_POST = ("/_changes", "/_find", "/_explain", "/_all_docs", "/_bulk_get", "/_revs_diff", "/_missing_revs")
 
@@ -40,7 +43,11 @@ async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
     token = request_log.REQUEST_ID.set(request[REQUEST_ID])
     started = time.perf_counter()
     status: int | str = "cancelled"
-    path = canonical_path(request.rel_url.raw_path, request.config_dict[CONFIG].database)
+    database = request.config_dict[CONFIG].database
+    path = canonical_path(request.rel_url.raw_path, database)
+    request[MATCH] = request.match_info
+    metrics = request.config_dict[REQUEST_METRICS]
+    metrics.in_progress.inc()
     log.debug("%s %s", request.method, path)
     try:
         response = await route(request, handler, path)
@@ -54,7 +61,11 @@ async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
         status = "cut short"
         return web.Response(status=499)  # goes nowhere: the connection is closed
     finally:
-        log.info("%s %s %s in %.0f ms", request.method, path, status, (time.perf_counter() - started) * 1000)
+        seconds = time.perf_counter() - started
+        log.info("%s %s %s in %.0f ms", request.method, path, status, seconds * 1000)
+        code = status if isinstance(status, int) else CLIENT_LEFT
+        metrics.answered(request.method, route_of(request[MATCH], path, database), code, seconds)
+        metrics.in_progress.dec()
         request_log.REQUEST_ID.reset(token)
 
 
@@ -65,6 +76,7 @@ async def route(request: web.Request, handler: Handler, path: str) -> web.Stream
     url = URL.build(path=path, query_string=request.rel_url.raw_query_string, encoded=True)
     rewritten = request.clone(rel_url=url)
     response = await request.app._handle(rewritten)  # aiohttp routes before any middleware runs
+    request[MATCH] = rewritten.match_info
     if RENEWED_SESSION in rewritten:
         request[RENEWED_SESSION] = rewritten[RENEWED_SESSION]
     return response

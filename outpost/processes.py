@@ -30,6 +30,8 @@ async def run_store(config: Config) -> None:
 async def run_worker(config: Config) -> None:
     from api.server import serve
 
+    if config.metrics_dir:
+        config.metrics_dir.mkdir(parents=True, exist_ok=True)
     await until_stopped(lambda stop: serve(config, stop))
 
 

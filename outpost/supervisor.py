@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client.multiprocess import mark_process_dead
 
 from core.config import Config
 from core.couch.client import connect
@@ -63,7 +67,9 @@ class Child:
         log.info("%s runs as process %d", self.name, self.process.pid)
         if self.stopping:
             self.process.terminate()
-        return await self.process.wait()
+        code = await self.process.wait()
+        mark_process_dead(self.process.pid, self.env["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+        return code
 
     async def stop(self, grace_s: float) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds."""
@@ -131,9 +137,21 @@ def child_environment(config: Config) -> dict[str, str]:
         "OUTPOST_LOG_LEVEL": config.log_level,
         "BUILDS_URL": config.builds_url or "",
         "REDIS_URL": config.redis_url or "",
+        "PROMETHEUS_MULTIPROC_DIR": str(shared_metrics(config)),
         "PYTHONUNBUFFERED": "1",
     }
     return env
+
+
+def shared_metrics(config: Config) -> Path:
+    """The folder in which the API's processes share what they count."""
+    return config.data.absolute() / "metrics" / str(config.port)
+
+
+def make_shared_metrics(config: Config) -> None:
+    """Counting begins with nothing: the processes of another run are gone."""
+    shutil.rmtree(shared_metrics(config), ignore_errors=True)
+    shared_metrics(config).mkdir(parents=True, mode=0o700)
 
 
 async def serve_everything(config: Config) -> int:
@@ -159,6 +177,7 @@ async def serve_api(config: Config) -> int:
 
 async def supervise(config: Config, first: Sequence[str], then: Sequence[str]) -> int:
     """Start the first commands, make CouchDB ready, start the others; stop all at SIGTERM. The exit code."""
+    make_shared_metrics(config)
     supervisor = Supervisor(config)
     supervisor.listen_to_signals()
     try:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from api.keys import CONFIG, COUCH
+from api.keys import ACCESS, CONFIG, COUCH, DB
 from api.metrics import Metrics
 from api.monitoring_shapes import Monitoring, MonitoringV2
 from api.operations import Access, Operation, describe
 from api.params import WholeNumber
+from api.prometheus import Exposition
+from api.request_metrics import REQUEST_METRICS
 from api.responses import json_response
 
 METRICS = web.AppKey("metrics", Metrics)
+EXPOSITION = web.AppKey("exposition", Exposition)
 CONNECTED_DAYS = WholeNumber(
     name="connected_user_interval",
     about="users count as connected when seen in that many days",
@@ -40,9 +44,27 @@ async def get_monitoring_v2(request: web.Request) -> web.Response:
     return json_response(await request.config_dict[METRICS].collect_v2(days))
 
 
+async def get_prometheus(request: web.Request) -> web.Response:
+    """GET /metrics: all metrics of all workers in Prometheus' text format."""
+    return prometheus_response(await request.config_dict[EXPOSITION].everything())
+
+
+@describe(Operation(access=Access.PUBLIC, answers={200: {"text/plain": str}}))
+async def get_express_metrics(request: web.Request) -> web.Response:
+    """GET /api/v1/express-metrics: requests alone, in Prometheus' text format with the prefix cht_api (AUTH-129)."""
+    return prometheus_response(await request.config_dict[EXPOSITION].of_requests())
+
+
+def prometheus_response(text: bytes) -> web.Response:
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
+
+
 async def open_metrics(app: web.Application) -> AsyncIterator[None]:
-    """A `cleanup_ctx` to come after the one that opens CouchDB."""
+    """A `cleanup_ctx` to come after those that open CouchDB and the access index."""
     app[METRICS] = metrics = Metrics(app[COUCH], app[CONFIG])
+    app[EXPOSITION] = Exposition(
+        app[REQUEST_METRICS], metrics, app[ACCESS], app[DB], metrics_dir=app[CONFIG].metrics_dir
+    )
     yield
     await metrics.close()
 
@@ -50,4 +72,6 @@ async def open_metrics(app: web.Application) -> AsyncIterator[None]:
 ROUTES = [
     web.get("/api/v1/monitoring", get_monitoring),
     web.get("/api/v2/monitoring", get_monitoring_v2),
+    web.get("/metrics", get_prometheus),
+    web.get("/api/v1/express-metrics", get_express_metrics),
 ]

@@ -18,6 +18,7 @@ from api.replication.logs import LIMIT, REPLICATION_LOG
 from api.replication.scope import user_scope
 from api.replication.tokens import Position
 from api.replication.upstream import bad_request, read_object
+from api.request_metrics import REQUEST_METRICS
 from api.responses import JSON_TYPE, Stream, json_response
 from api.sessions import User
 from core.couch.client import Doc
@@ -59,6 +60,7 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
         state = await access.state()
         found = attempt.listing = await access.allowed(user_scope(request, user))
         listed = found.total - found.tasks
+        request.config_dict[REQUEST_METRICS].list_documents.observe(listed)
         head = {
             "last_seq": str(Position.at_end(state)),
             "warn_docs": listed,
