@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from api.access.identity import identity_of
 from api.access.last_live import last_live_docs
 from api.access.purges import apply_purges, follow_purges
 from api.access.rules import facts_of
@@ -18,7 +18,7 @@ from api.access.writer import Entry, IndexWriter
 from api.search.follower import SearchFollower
 from core.config import Config
 from core.couch.changes import Batch, Change, change_of, follow
-from core.couch.client import Couch, Database, connect
+from core.couch.client import Couch, connect
 from core.errors import DomainError
 
 P = ParamSpec("P")
@@ -31,7 +31,6 @@ LONGEST_WAIT_S = 10.0
 STAND_BY_S = 1.0
 LOOK_EVERY_S = 0.5  # whether the file is still there
 REPORT_EVERY_S = 10.0
-IDENTITY_ID = "_local/access-identity"  # never replicated: a copy of the database has another
 
 
 async def run_indexer(config: Config, stop: asyncio.Event) -> None:
@@ -201,14 +200,3 @@ def entry_of(change: Change, before: dict[str, object] | None) -> Entry:
         facts = None if before is None else facts_of(before, change.id)
         return Entry(change.id, change.rev, True, facts, only_leaf=change.leaves == 1)
     return Entry(change.id, change.rev, False, facts_of(change.doc or {}, change.id), only_leaf=change.leaves == 1)
-
-
-async def identity_of(db: Database) -> str:
-    """What tells this database from any other, also from one of the same name that was deleted and made again.
-
-    CouchDB takes any write of a local document, so of machines that mark a new database at the same moment the last
-    one wins; another one then builds its index again at its next start.
-    """
-    if await db.find(IDENTITY_ID) is None:
-        await db.put({"_id": IDENTITY_ID, "identity": secrets.token_hex(16)})
-    return str((await db.get(IDENTITY_ID))["identity"])

@@ -12,7 +12,7 @@ import orjson
 
 from core.errors import Unavailable
 
-VERSION = 2
+VERSION = 3
 
 # A node is any name the rules compare: a document's id, a shortcode, a user. `rev` is null until a document of that
 # name is seen. Keys of a deleted document are those of its last live body (REPL-36, REPL-76).
@@ -24,7 +24,8 @@ VERSION = 2
 # contact.moved   the local number of the change that last gave the contact another chain or shortcode
 # path            for each contact and each id of its embedded chain: the least depth (REPL-22)
 # position        CouchDB's sequence after the change of that number
-# purged          what the role set's purge database marks (REPL-56); role_set.couch_seq is how far it was read
+# purged          what the role set's purge database marks (REPL-56); role_set.couch_seq is how far the one with that
+#                 identity was read
 TABLES = """
 CREATE TABLE node (
   subject INTEGER NOT NULL,
@@ -47,7 +48,9 @@ CREATE TABLE path (
   ancestor INTEGER, depth INTEGER, contact INTEGER, PRIMARY KEY (ancestor, depth, contact)
 ) WITHOUT ROWID;
 CREATE INDEX path_by_contact ON path (contact);
-CREATE TABLE role_set (n INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, couch_seq TEXT NOT NULL);
+CREATE TABLE role_set (
+  n INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, identity TEXT NOT NULL, couch_seq TEXT NOT NULL
+);
 CREATE TABLE purged (role_set INTEGER, doc INTEGER, PRIMARY KEY (role_set, doc)) WITHOUT ROWID;
 CREATE TABLE position (change INTEGER PRIMARY KEY, couch_seq TEXT NOT NULL);
 CREATE TABLE state (

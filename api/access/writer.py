@@ -84,15 +84,17 @@ class IndexWriter:
         self.state = state
         return state
 
-    def role_sets(self) -> dict[str, str]:
-        """How far the purge database of each role set has been read, by its hash."""
-        return dict(self.connection.execute("SELECT hash, couch_seq FROM role_set"))
+    def role_sets(self) -> dict[str, tuple[str, str]]:
+        """The identity of each role set's purge database and how far it has been read, by the role set's hash."""
+        sql = "SELECT hash, identity, couch_seq FROM role_set"
+        return {role_set: (identity, seq) for role_set, identity, seq in self.connection.execute(sql)}
 
-    def apply_marks(self, role_set: str, marks: Mapping[str, bool], couch_seq: str) -> None:
+    def apply_marks(self, role_set: str, identity: str, marks: Mapping[str, bool], couch_seq: str) -> None:
         """Hide or show again those documents to a role set, as its purge database says up to `couch_seq`."""
         with self._transaction():
-            sql = "INSERT INTO role_set (hash, couch_seq) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET couch_seq = ?"
-            self.connection.execute(sql, (role_set, couch_seq, couch_seq))
+            sql = """INSERT INTO role_set (hash, identity, couch_seq) VALUES (:hash, :identity, :seq)
+                ON CONFLICT (hash) DO UPDATE SET identity = :identity, couch_seq = :seq"""
+            self.connection.execute(sql, {"hash": role_set, "identity": identity, "seq": couch_seq})
             (number,) = self.connection.execute("SELECT n FROM role_set WHERE hash = ?", (role_set,)).fetchone()
             numbers, new = self._number(set(marks))
             self.connection.executemany(INSERT_NODE, (bare_name(numbers[name], name) for name in new))

@@ -47,7 +47,7 @@ def names_in(facts: Iterable[Facts]) -> set[str]:
 
 
 def with_contacts(context: Context, contacts: Iterable[Facts]) -> Context:
-    """The context with the subjects of those contacts that lie in its scope, and with the home's shortcodes (REPL-34)."""
+    """The context with the subjects of those contacts in its scope, and with the home's shortcodes (REPL-34)."""
     subjects = dict(context.subjects)
     home = {*context.scope.facilities, context.scope.contact_id}
     sensitive = set(context.sensitive)

@@ -137,7 +137,7 @@ def empty_index() -> IndexWriter:
 
 
 def ordered(facts: Facts) -> Facts:
-    return replace(facts, signoff=tuple(sorted(facts.signoff)), chain=tuple(sorted(facts.chain)))
+    return structs.replace(facts, signoff=tuple(sorted(facts.signoff)), chain=tuple(sorted(facts.chain)))
 
 
 class World:
@@ -256,8 +256,8 @@ def test_purged_documents_are_in_no_list_and_no_feed(
     world = World()
     for role_set in (scope.role_set, role_set_hash(["others"])):
         assert role_set is not None
-        world.writer.apply_marks(role_set, dict.fromkeys([*marked, "doc-5"], True), "1")
-        world.writer.apply_marks(role_set, {"doc-5": False}, "2")
+        world.writer.apply_marks(role_set, "one", dict.fromkeys([*marked, "doc-5"], True), "1")
+        world.writer.apply_marks(role_set, "one", {"doc-5": False}, "2")
     world.writer.forget_role_set(str(role_set_hash(["others"])))
     for batch in history:
         world.apply(batch)

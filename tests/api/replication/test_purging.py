@@ -104,3 +104,20 @@ async def test_a_feed_never_reports_purged_documents(district: Any, chw_purges: 
 
     assert not {"R1", "later", "C3"} & {row["id"] for row in whole["results"]}
     assert [row["id"] for row in news["results"]] == ["seen"]
+
+
+async def test_marks_of_a_purge_database_that_is_made_again_do_not_stay(
+    district: Any, couch: Couch, config: Config, chw_purges: Database, indexer: Any
+) -> None:
+    # REPL-57: between two looks at it
+    await chw_purges.put({"_id": "purged:R1"})
+
+    async def hides(*ids: str) -> bool:
+        return {"R1", "R2"} - listed(await district.get_ids()) == set(ids)
+
+    await eventually(lambda: hides("R1"))
+    await chw_purges.delete_database()
+    await chw_purges.create()
+    await chw_purges.bulk_docs([{"_id": "purged:R2"}, {"_id": "purged:foreign"}])
+
+    await eventually(lambda: hides("R2"))
