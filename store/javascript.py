@@ -1,32 +1,28 @@
 """CouchDB's JavaScript functions on QuickJS, within limits of memory and time.
 
 Every program (the maps of a view group, a validate function, ...) has a realm of its own, so functions of different
-databases never see each other's globals. A realm is used from one thread only: two at once would crash the process.
+databases never see each other's globals.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import orjson
-import quickjs
 
-from store.errors import CompilationError, Forbidden, StoreError, Unauthorized
+from store.errors import Forbidden, StoreError, Unauthorized
+from store.realm import JavaScriptError, OutOfLimits, Realm, Thrower, json_text, well_formed
 
 log = logging.getLogger(__name__)
 
-_HARNESS = (files(__package__) / "data" / "harness.js").read_text("utf-8")
 _REALMS = 48  # programs kept ready by one engine
-_STACK_BYTES = 512 * 1024
 
 Result = TypeVar("Result")
 
@@ -38,10 +34,6 @@ class Row(NamedTuple):
     value: bytes
 
 
-class _Thrown(msgspec.Struct):
-    thrown: Any
-
-
 @dataclass(frozen=True)
 class MapProgram:
     """The map functions of one view group, with the library (`views.lib`) they may require."""
@@ -50,72 +42,9 @@ class MapProgram:
     lib: bytes = b"{}"
 
 
-class JavaScriptError(StoreError):
-    """500: a function threw, or ran out of time or memory; the slug is what CouchDB would call the error."""
-
-    @classmethod
-    def from_thrown(cls, thrown: Any) -> JavaScriptError:
-        if isinstance(thrown, dict) and "error" in thrown:
-            status = 406 if thrown["error"] == "not_acceptable" else None
-            return cls(str(thrown.get("reason", "")), slug=str(thrown["error"]), status=status)
-        return cls(thrown if isinstance(thrown, str) else _json_text(thrown), slug="unknown_error")
-
-
-class _OutOfLimits(Exception):
-    """The engine stopped a function; `memory` tells which limit it met."""
-
-    def __init__(self, reason: str, memory: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.memory = memory
-
-
-class _Thrower(Exception):
-    def __init__(self, thrown: Any) -> None:
-        super().__init__(thrown)
-        self.thrown = thrown
-
-
-_BadRows = (_OutOfLimits, _Thrower, msgspec.DecodeError, RecursionError)
+_BadRows = (OutOfLimits, Thrower, msgspec.DecodeError, RecursionError)
 _decode_maps = msgspec.json.Decoder(tuple[list[list[tuple[msgspec.Raw, msgspec.Raw]]], list[str]])
 _decode_answer = msgspec.json.Decoder(tuple[msgspec.Raw, list[str]])
-
-
-class _Realm:
-    """One QuickJS context with one compiled program."""
-
-    def __init__(self, compile_call: Sequence[Any], memory_limit_bytes: int, time_limit_s: float) -> None:
-        context = quickjs.Context()
-        context.set_memory_limit(memory_limit_bytes)
-        context.set_max_stack_size(_STACK_BYTES)
-        self._context = context
-        self._call = context.eval(_HARNESS)
-        context.set_time_limit(time_limit_s)
-        try:
-            self.call(*compile_call)
-        except _Thrower as error:
-            if isinstance(error.thrown, dict) and "compilation_error" in error.thrown:
-                raise CompilationError(str(error.thrown["compilation_error"])) from None
-            raise JavaScriptError.from_thrown(error.thrown) from None
-        except _OutOfLimits as error:
-            raise CompilationError(error.reason) from None
-
-    def call(self, name: str, *arguments: Any) -> bytes:
-        """The JSON text `[result, log lines]` of one call of the harness."""
-        try:
-            text = self._call(name, *arguments)
-        except quickjs.StackOverflow as error:
-            raise _OutOfLimits(_first_line(error), memory=False) from None
-        except quickjs.JSException as error:
-            reason = _first_line(error)
-            # A realm at its memory limit may not even be able to make the error, and throws null.
-            raise _OutOfLimits(reason, memory="out of memory" in reason or reason == "null") from None
-        if not isinstance(text, str):
-            raise _OutOfLimits("the function damaged its own environment", memory=True)
-        answer = text.encode("utf-8", "replace")
-        if answer.startswith(b'{"thrown"'):
-            raise _Thrower(msgspec.json.decode(_well_formed(answer), type=_Thrown).thrown)
-        return answer
 
 
 class JavaScript:
@@ -126,7 +55,7 @@ class JavaScript:
         self._time_limit_s = time_limit_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="javascript")
         self.reduce_limit = "true"  # query_server_config/reduce_limit: whether reductions must shrink, or `log`
-        self._realms: OrderedDict[Sequence[Any], _Realm] = OrderedDict()
+        self._realms: OrderedDict[Sequence[Any], Realm] = OrderedDict()
 
     # --- for coroutines -------------------------------------------------------------------------------------------
 
@@ -160,9 +89,9 @@ class JavaScript:
             old = "null" if old_doc is None else old_doc.decode()
             try:
                 self._run(program, "validate", new_doc.decode(), old, context, security)
-            except _Thrower as error:
+            except Thrower as error:
                 return _refusal(error.thrown)
-            except _OutOfLimits as error:
+            except OutOfLimits as error:
                 return Forbidden(error.reason)
             except StoreError as error:
                 return Forbidden(error.reason)
@@ -178,9 +107,9 @@ class JavaScript:
         def passes(doc: bytes) -> bool:
             try:
                 return self._run(program, "filter", doc.decode(), request).startswith(b"[true")
-            except _Thrower as error:
+            except Thrower as error:
                 raise JavaScriptError.from_thrown(error.thrown) from None
-            except _OutOfLimits as error:
+            except OutOfLimits as error:
                 raise JavaScriptError(error.reason, slug="timeout") from None
 
         return await self._in_thread(lambda: [passes(doc) for doc in docs])
@@ -192,11 +121,11 @@ class JavaScript:
         def run() -> Any:
             try:
                 answer = self._run(program, kind, *(argument.decode() for argument in arguments))
-            except _Thrower as error:
+            except Thrower as error:
                 raise JavaScriptError.from_thrown(error.thrown) from None
-            except _OutOfLimits as error:
+            except OutOfLimits as error:
                 raise JavaScriptError(error.reason, slug="timeout") from None
-            result, lines = _decode_answer.decode(_well_formed(answer))
+            result, lines = _decode_answer.decode(well_formed(answer))
             _write_log(lines)
             return orjson.loads(bytes(result))
 
@@ -212,7 +141,7 @@ class JavaScript:
         """CompilationError when the source is not a function."""
 
         def compile_only() -> None:
-            _Realm(("compile", source, "{}"), self._memory_limit_bytes, self._time_limit_s)
+            Realm(("compile", source, "{}"), self._memory_limit_bytes, self._time_limit_s)
 
         await self._in_thread(compile_only)
 
@@ -230,12 +159,12 @@ class JavaScript:
         def run() -> bytes:
             try:
                 answer = self._run(program, "reduce", keys.decode(), values.decode(), rereduce)
-            except _OutOfLimits as error:
+            except OutOfLimits as error:
                 log.warning("a reduce function was stopped: %s", error.reason)
                 return b"null"
-            except _Thrower as error:
+            except Thrower as error:
                 raise JavaScriptError.from_thrown(error.thrown) from None
-            result, lines = _decode_answer.decode(_well_formed(answer))
+            result, lines = _decode_answer.decode(well_formed(answer))
             _write_log(lines)
             return bytes(result)
 
@@ -250,11 +179,11 @@ class JavaScript:
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.wrap_future(self._thread.submit(work))
 
-    def _realm(self, compile_call: Sequence[Any]) -> _Realm:
+    def _realm(self, compile_call: Sequence[Any]) -> Realm:
         realm = self._realms.get(compile_call)
         if realm is None:
             arguments = [part.decode() if isinstance(part, bytes) else part for part in compile_call]
-            realm = self._realms[compile_call] = _Realm(arguments, self._memory_limit_bytes, self._time_limit_s)
+            realm = self._realms[compile_call] = Realm(arguments, self._memory_limit_bytes, self._time_limit_s)
             if len(self._realms) > _REALMS:
                 self._realms.popitem(last=False)
         else:
@@ -266,7 +195,7 @@ class JavaScript:
         fresh = compile_call not in self._realms
         try:
             return self._realm(compile_call).call(name, *arguments)
-        except _OutOfLimits as error:
+        except OutOfLimits as error:
             if not error.memory:
                 raise
             self._realms.pop(compile_call, None)
@@ -274,7 +203,7 @@ class JavaScript:
                 raise
         try:
             return self._realm(compile_call).call(name, *arguments)
-        except _OutOfLimits as error:
+        except OutOfLimits as error:
             if error.memory:
                 self._realms.pop(compile_call, None)
             raise
@@ -329,7 +258,7 @@ def _map_compile_call(program: MapProgram) -> tuple[str, str, bytes]:
 
 
 def _rows(answer: bytes) -> list[list[Row]]:
-    views, lines = _decode_maps.decode(_well_formed(answer))
+    views, lines = _decode_maps.decode(well_formed(answer))
     if lines:
         _write_log(lines)
     return [[Row(bytes(key), bytes(value)) for key, value in rows] for rows in views]
@@ -339,26 +268,10 @@ def _refusal(thrown: Any) -> StoreError:
     if isinstance(thrown, dict):
         for name, kind in (("forbidden", Forbidden), ("unauthorized", Unauthorized)):
             if name in thrown:
-                return kind(thrown[name] if isinstance(thrown[name], str) else _json_text(thrown[name]))
+                return kind(thrown[name] if isinstance(thrown[name], str) else json_text(thrown[name]))
         if "error" in thrown:
             return Forbidden(f"{thrown['error']}: {thrown.get('reason', '')}")
-    return Forbidden(thrown if isinstance(thrown, str) else _json_text(thrown))
-
-
-def _well_formed(answer: bytes) -> bytes:
-    """JSON text without escaped lone surrogates, which have no UTF-8 form: each becomes U+FFFD."""
-    if b"\\ud" not in answer:
-        return answer
-    text = json.dumps(json.loads(answer), ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-
-
-def _json_text(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
+    return Forbidden(thrown if isinstance(thrown, str) else json_text(thrown))
 
 
 def _write_log(lines: Sequence[str]) -> None:
@@ -367,7 +280,7 @@ def _write_log(lines: Sequence[str]) -> None:
 
 
 def _warn(view: str, doc: bytes, error: Exception) -> None:
-    reason = _json_text(error.thrown) if isinstance(error, _Thrower) else str(error)
+    reason = json_text(error.thrown) if isinstance(error, Thrower) else str(error)
     doc_id = msgspec.json.decode(doc, type=_HasId)._id
     log.warning("view %s: no rows for document %s: %s", view, doc_id, reason)
 

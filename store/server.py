@@ -90,6 +90,7 @@ DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
     "_purged_infos": {"GET": purge.purged_infos},
     "_purged_infos_limit": {"GET": purge.get_limit, "PUT": purge.put_limit},
     "_shards": {"GET": databases.shards},
+    "_partition": dict.fromkeys(("GET", "POST"), databases.partition),
     "_sync_shards": {"POST": databases.sync_shards},
     "_view_cleanup": {"POST": databases.view_cleanup},
     "_bulk_docs": {"POST": bulk.bulk_docs},
@@ -109,7 +110,7 @@ DATABASE: Mapping[str, Mapping[str, DatabaseHandler]] = {
     "_index/_bulk_delete": {"POST": find.bulk_delete_indexes},
 }
 
-WITH_MORE = frozenset({"_compact", "_index", "_shards"})  # may be followed by the name of a document
+WITH_MORE = frozenset({"_compact", "_index", "_partition", "_shards"})  # may be followed by more
 
 DESIGN: Mapping[str, Mapping[str, DocumentHandler]] = {
     "_view": {"GET": views.query_view, "POST": views.query_view},

@@ -84,10 +84,6 @@ class Call:
         if self.request.content_type != JSON:
             raise UnsupportedMediaType("Content-Type must be application/json")
 
-    def accepts(self, media_type: str) -> bool:
-        """Whether the client names a media type in `Accept`; a wildcard does not count."""
-        return media_type in self.request.headers.get("Accept", "")
-
     def destination(self, header: str) -> tuple[str, str | None]:
         """The document id and revision of a `Destination` header."""
         path, _, query = header.partition("?")

@@ -73,12 +73,15 @@ async def _parse(call: Call, database: Database) -> Feed:
         raw = await call.body()
         body = load_object(raw) if raw.strip() else {}
     mode = query.get("feed", "normal")
+    mode = "continuous" if mode == "live" else mode
     if mode not in ("normal", "longpoll", "continuous", "eventsource"):
         raise BadRequest("Supported `feed` types: normal, continuous, live, longpoll, eventsource")
     since: object = query.get("since", body.get("since", "0"))
     last_event = query.get("last-event-id") or call.request.headers.get("Last-Event-ID")
     if last_event and mode in ("eventsource", "continuous", "normal", "longpoll"):
         since = last_event
+    if (seq_interval := call.count("seq_interval", 1)) < 1:
+        raise BadRequest("`seq_interval` must be a number above zero")
     style = query.get("style", "main_only")
     if style not in ("main_only", "all_docs"):
         raise BadRequest("Supported `style` values: main_only, all_docs")
@@ -98,7 +101,7 @@ async def _parse(call: Call, database: Database) -> Feed:
         heartbeat_s=heartbeat_s,
         params=params,
         passes=passes,
-        seq_interval=max(1, call.count("seq_interval", 1)),
+        seq_interval=seq_interval,
     )
 
 

@@ -21,6 +21,9 @@ async def create_database(call: Call, name: str) -> web.Response:
     check_name(name)
     if call.flag("partitioned"):
         raise NotImplementedByStore("This store has no partitioned databases; `partitioned` must be false.")
+    for parameter in ("q", "n"):  # it is one shard on one node whatever is asked for
+        if call.count(parameter, 1) < 1:
+            raise BadRequest(f"The `{parameter}` value should be a positive integer.")
     await call.store.databases.create(name)
     return answer({"ok": True}, 201, {"Location": call.url(call.request.rel_url.raw_path.strip("/"))})
 
@@ -98,9 +101,16 @@ async def start_compaction(call: Call, database: Database) -> web.Response:
     """POST /{db}/_compact: drop the bodies of old revisions, in the background. Database admins only."""
     call.require_json()
     require_db_admin(call.user, database.security)
-    if not database.compacting and not call.rest:
+    if call.rest:
+        database.design_doc(f"_design/{call.rest[0]}")  # indexes are kept small by SQLite
+    elif not database.compacting:
         call.store.spawn(compact(call.store.databases, database.name))
     return answer({"ok": True}, 202)
+
+
+async def partition(call: Call, database: Database) -> web.Response:
+    """/{db}/_partition/...: no database here is partitioned."""
+    raise BadRequest("database is not partitioned")
 
 
 async def shards(call: Call, database: Database) -> web.Response:

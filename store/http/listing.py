@@ -120,6 +120,8 @@ def _query(call: Call) -> dict[str, Any]:
             given[name] = call.flag(name)
         elif name in _COUNTS:
             given[name] = call.count(name, 0)
+        elif name in ("group", "reduce") and call.flag(name):
+            raise QueryParseError(f"`{name}` is invalid here: documents are not reduced")
     return given
 
 

@@ -28,7 +28,7 @@ async def welcome(call: Call) -> web.Response:
             "version": COUCHDB_VERSION,
             "git_sha": "0000000",
             "uuid": call.store.uuid,
-            "features": ["access-ready", "reshard", "scheduler"],
+            "features": ["quickjs", "access-ready", "scheduler"],
             "vendor": {"name": VENDOR},
         }
     )

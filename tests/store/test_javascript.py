@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from store.errors import CompilationError, Forbidden, Unauthorized
-from store.javascript import JavaScript, JavaScriptError, MapProgram
+from store.javascript import JavaScript, MapProgram
+from store.realm import JavaScriptError
 
 GOOD = "function (doc) { emit(doc._id, doc.n); }"
 BOMBS = {

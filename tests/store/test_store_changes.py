@@ -256,3 +256,17 @@ async def test_filter_judges_each_leaf_when_all_are_asked_for(
 
     assert await rows("main_only") == [("b", [{"rev": "1-bbb"}])]
     assert await rows("all_docs") == [("a", [{"rev": "1-aaa"}]), ("b", [{"rev": "1-bbb"}])]
+
+
+async def test_live_is_continuous(store: Client, db: str) -> None:
+    await store.put(f"{db}/a", {})
+
+    lines = (await store.get(f"{db}/_changes", feed="live", timeout=1)).raw.splitlines()
+
+    assert (orjson.loads(lines[0])["id"], "last_seq" in orjson.loads(lines[1])) == ("a", True)
+
+
+async def test_seq_interval_is_above_zero(store: Client, db: str) -> None:
+    answer = await store.get(f"{db}/_changes", seq_interval=0)
+
+    assert (answer.status, answer.body["error"]) == (400, "bad_request")

@@ -221,3 +221,30 @@ async def test_view_over_http_follows_writes(store: Client, db: str) -> None:
     assert (await store.get(f"{db}/_design/none/_view/by")).status == 404
     assert (await store.get(path, limit="x")).status == 400
     assert (await store.post(f"{db}/_view_cleanup", {})).status == 202
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("PUT", "/new?q=x", 400, "Invalid value for q"),
+        ("PUT", "/new?q=0", 400, "The `q` value should be a positive integer."),
+        ("PUT", "/new?n=0", 400, "The `n` value should be a positive integer."),
+        ("POST", "/db/_compact/absent", 404, "missing"),
+        ("GET", "/db/_partition/x", 400, "database is not partitioned"),
+        ("GET", "/db/_partition/x/_all_docs", 400, "database is not partitioned"),
+        ("PUT", "/new?partitioned=true", 501, "This store has no partitioned databases"),
+    ],
+)
+async def test_what_one_shard_cannot_do(
+    store: Client, db: str, method: str, path: str, status: int, reason: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await store.ask(method, path, headers=headers)
+
+    assert answer.status == status
+    assert answer.body["reason"].startswith(reason)
+
+
+async def test_shards_asked_for_are_one(store: Client) -> None:
+    assert (await store.put("/new?q=8&n=1")).status == 201
+    assert (await store.get("/new")).body["cluster"] == {"q": 1, "n": 1, "w": 1, "r": 1}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -29,14 +28,20 @@ from tests.store.views.view_documents import Documents, query
 from store.javascript import JavaScriptPool
 from store.views import Views
 
+class Told(Documents):
+    def winners_since(self, seq, limit):
+        found = super().winners_since(seq, limit)
+        print("read", seq, flush=True)
+        return found
+
 async def main():
-    documents, pool = Documents(), JavaScriptPool(1)
+    documents, pool = Told(), JavaScriptPool(1)
     views = Views(documents, Path(sys.argv[2]), pool)
     for step in range(STEPS):
         change(documents, step)
         if step >= int(sys.argv[3]):
             await query(views, DESIGN)
-            print(step, flush=True)
+            print("step", step, flush=True)
 
 asyncio.run(main())
 """
@@ -61,6 +66,19 @@ def run_and_kill(folder: Path, from_step: int, moment: Callable[[IO[bytes]], obj
         child.kill()
 
 
+def after(count: int, word: bytes) -> Callable[[IO[bytes]], None]:
+    """The moment when the child has said a word that many times."""
+
+    def wait(lines: IO[bytes]) -> None:
+        left = count
+        while left:
+            line = lines.readline()
+            assert line, "the child ended by itself"
+            left -= line.startswith(word)
+
+    return wait
+
+
 async def assert_right(tmp_path: Path, pool: JavaScriptPool) -> None:
     documents = Documents()
     for step in range(STEPS):
@@ -77,16 +95,13 @@ async def assert_right(tmp_path: Path, pool: JavaScriptPool) -> None:
 
 async def test_an_index_killed_between_updates_resumes(tmp_path: Path, pool: JavaScriptPool) -> None:
     for from_step in (0, 12, 24):
-        run_and_kill(tmp_path / "killed", from_step, lambda lines: [lines.readline() for _ in range(3)])
+        run_and_kill(tmp_path / "killed", from_step, after(3, b"step"))
 
     await assert_right(tmp_path, pool)
 
 
 async def test_an_index_killed_while_it_is_first_built_is_built_again(tmp_path: Path, pool: JavaScriptPool) -> None:
-    def building_has_begun(_: IO[bytes]) -> None:
-        while not list((tmp_path / "killed").glob("*.view*")):
-            time.sleep(0.001)
-
-    run_and_kill(tmp_path / "killed", STEPS - 1, building_has_begun)
+    for batches in (1, 3):
+        run_and_kill(tmp_path / "killed", STEPS - 1, after(batches, b"read"))
 
     await assert_right(tmp_path, pool)
