@@ -171,6 +171,17 @@ async def test_what_must_not_change_in_a_person(family: Client, db: Database, ch
     assert await db.get("p-neema") == stored
 
 
+async def test_a_configured_type_must_not_change(family: Client, db: Database) -> None:
+    types = [{"id": "clinic"}, {"id": "ward", "parents": ["clinic"]}, {"id": "home", "parents": ["clinic"]}]
+    await family.put("/api/v1/settings?replace=true", json={"contact_types": types})
+    _, ward = await send(family, "POST", "place", {"type": "ward", "name": "W", "parent": "c-odera"})
+
+    answer = await send(family, "PUT", f"place/{ward['_id']}", {**ward, "contact_type": "home"})
+
+    assert answer == (400, {"code": 400, "error": "The [contact_type] fields must not be changed."})  # EP-CON-15
+    assert await db.get(ward["_id"]) == ward
+
+
 @pytest.mark.parametrize(
     ("contact", "error"),
     [

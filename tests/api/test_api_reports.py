@@ -89,6 +89,30 @@ async def test_summary(family: Client) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"fields": {"patient_name": "Neema"}}, {"subject": {"type": "name", "value": "Neema", "name": "Neema"}}),
+        (
+            {"fields": {"patient_id": "60001", "patient_name": "Neema"}},
+            {"subject": {"type": "reference", "value": "60001", "name": "Neema"}},
+        ),
+        ({"fields": {"place_id": "70001"}}, {"subject": {"type": "reference", "value": "70001"}}),
+        ({"fields": {"case_id": "c-1"}}, {"case_id": "c-1", "subject": {"type": "reference", "value": "c-1"}}),
+        ({"from": "+254711000111", "contact": {"phone": "+254711000111"}}, {"from": "+254711000111"}),
+        ({"errors": [{"code": "sys.empty"}]}, {"valid": False}),
+        ({"verified": False, "read": ["asha"]}, {"verified": False, "read": ["asha"]}),
+    ],
+)
+async def test_what_a_summary_tells_of_a_report(
+    client: Client, db: Database, members: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    await db.put({"_id": "r", "type": "data_record", "form": "visit", "reported_date": 1, **members})
+    _, (summary,) = await send(client, "POST", "/summary", {"ids": ["r"]})
+
+    assert {name: summary.get(name) for name in expected} == expected  # EP-CON-11
+
+
 async def test_a_report_is_stored_and_answered(family: Client, db: Database) -> None:
     status, doc = await send(family, "POST", "", {**NEW, "patient": {"_id": "p-neema"}})
 
@@ -109,6 +133,11 @@ async def test_a_report_is_stored_and_answered(family: Client, db: Database) -> 
         ({"form": "other"}, "Invalid form value [other]."),
         ({"contact": "nobody"}, "Contact [nobody] not found."),
         ({"contact": "r-visit"}, "Contact [r-visit] not found."),
+        (
+            {"reported_date": "yesterday"},
+            "Invalid reported_date. Expected format to be 'YYYY-MM-DDTHH:mm:ssZ', 'YYYY-MM-DDTHH:mm:ss.SSSZ', "
+            "or a Unix epoch.",
+        ),
     ],
 )
 async def test_what_cannot_be_created_is_told(family: Client, change: dict[str, Any], error: str) -> None:
@@ -134,6 +163,10 @@ async def test_a_report_is_replaced_by_its_hydrated_document(family: Client, db:
         ({"form": "other"}, "Invalid form value [other]."),
         ({"contact": None}, "A contact must be provided."),
         ({"contact": "nobody"}, "No valid contact found for [nobody]."),
+        (
+            {"contact": {"_id": "p-omar", "parent": {"_id": "hc-kanga"}}},
+            "The given contact lineage does not match the current lineage for that contact.",
+        ),
     ],
 )
 async def test_what_must_not_change(family: Client, db: Database, change: dict[str, Any], error: str) -> None:
@@ -142,6 +175,16 @@ async def test_what_must_not_change(family: Client, db: Database, change: dict[s
     answer = await send(family, "PUT", "/r-visit", {**stored, **change})
 
     assert answer == (400, {"code": 400, "error": error})  # EP-CON-15
+
+
+async def test_a_report_may_become_one_of_another_installed_form(family: Client, db: Database) -> None:
+    await db.put({"_id": "form:delivery", "type": "form"})
+    stored = await db.get("r-visit")
+
+    status, doc = await send(family, "PUT", "/r-visit", {**stored, "form": "delivery", "contact": "p-omar"})
+
+    assert (status, doc["form"], doc["contact"]["_id"]) == (200, "delivery", "p-omar")  # EP-CON-15
+    assert doc == await db.get("r-visit")
 
 
 async def test_only_a_report_can_be_updated(family: Client) -> None:
