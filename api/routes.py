@@ -63,6 +63,7 @@ def routes(database: str) -> list[web.RouteDef]:
     """Everything else. `api.handlers.storage` must stay last: its route matches every path and method."""
     return [
         *settings.ROUTES,
+        *settings.routes(database),
         *people.ROUTES,
         *places.ROUTES,
         *users.ROUTES,

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypedDict
+from urllib.parse import quote
 
 import orjson
 from aiohttp import web
 
 from api.auth import current_user, holds, user_or_prompt
 from api.errors import InsufficientPrivileges
-from api.keys import DB, SETTINGS
+from api.keys import DB, REQUEST_SETTINGS, SETTINGS
 from api.operations import Access, Operation, describe
 from api.params import Flag, read_json, require_json
 from api.responses import JSON_TYPE, SMALLEST_COMPRESSED_BYTES, gzip, json_response, takes_gzip
+from api.settings_problems import InvalidSettings, check_settings, deprecated_transitions
 from core.couch.client import Database, Doc
 from core.errors import InvalidInput, NotFound
 from core.settings import SETTINGS_ID, Settings, with_default_permissions
 
 OVERWRITE = Flag(name="overwrite", about="the body replaces all settings")
 REPLACE = Flag(name="replace", about="each top-level member of the body replaces the stored one")
+FORCE = Flag(name="force", about="settings are stored although they cannot work")
 
 
 class SettingsWritten(TypedDict):
@@ -83,7 +86,7 @@ async def open_ready_settings(app: web.Application) -> AsyncIterator[None]:
     Operation(
         access=Access.ACCOUNT,
         permissions=("can_configure",),
-        query=(OVERWRITE, REPLACE),
+        query=(OVERWRITE, REPLACE, FORCE),
         body=dict[str, Any],
         answers={200: SettingsWritten},
         errors=(409,),
@@ -94,22 +97,31 @@ async def put_settings(request: web.Request) -> web.Response:
 
     ?replace: each top-level member replaces the stored one. ?overwrite: the body replaces everything. The built-in
     permissions that are missing are always filled in. Permission: can_configure. 409 when another write came between.
+    400 `{"success": false, "error", "details": [{path, expected}]}` for settings that cannot work, unless ?force.
     """
     require_json(request)
     user = current_user(request)
     if not holds(request, user, "can_configure"):
         raise InsufficientPrivileges("Insufficient permissions")
-    overwrite, replace = OVERWRITE.read(request), REPLACE.read(request)
+    overwrite, replace, force = OVERWRITE.read(request), REPLACE.read(request), FORCE.read(request)
     body = await read_json(request)
     if not isinstance(body, dict):
         raise InvalidInput("Settings must be an object")
 
     def change(doc: Doc | None) -> Doc | None:
         stored = Settings.from_doc(doc).values
-        values = with_default_permissions(changed(stored, body, overwrite=overwrite, replace=replace))
-        return None if doc is not None and values == doc.get("settings") else {**(doc or {}), "settings": values}
+        asked = changed(stored, body, overwrite=overwrite, replace=replace)
+        if not force:
+            check_settings(asked, stored)
+        values = with_default_permissions(asked)
+        if doc is not None and values == doc.get("settings"):
+            return None
+        return {**(doc or {}), "settings": values}
 
-    written = await request.config_dict[DB].update(SETTINGS_ID, change, attempts=1 if overwrite else 4)
+    try:
+        written = await request.config_dict[DB].update(SETTINGS_ID, change, attempts=1 if overwrite else 4)
+    except InvalidSettings as error:
+        return json_response({"success": False, "error": error.message, "details": error.problems}, status=400)
     if written is not None:
         await request.config_dict[SETTINGS].reload()
     upgraded = written is not None
@@ -131,7 +143,41 @@ def merged(stored: Any, body: Any) -> Any:
     return {**base, **{name: merged(base.get(name), value) for name, value in body.items()}}
 
 
+@describe(Operation(access=Access.ACCOUNT, answers={200: list[dict[str, Any]]}))
+async def get_deprecated_transitions(request: web.Request) -> web.Response:
+    """GET /api/v1/settings/deprecated-transitions: `[{name, deprecated, deprecatedIn, deprecationMessage}]`.
+
+    Of those that are enabled. Any account.
+    """
+    current_user(request)
+    return json_response(deprecated_transitions(request[REQUEST_SETTINGS].values))
+
+
+async def get_app_settings(request: web.Request) -> web.Response:
+    """GET /<db>/_design/medic/_rewrite/app_settings/medic: `{settings, meta, schema}`, as the command line reads it.
+
+    A dotted path behind it chooses a member, `{}` when there is none. Any account.
+    """
+    current_user(request)
+    doc = await request.config_dict[DB].find(SETTINGS_ID)
+    value: Any = Settings.from_doc(doc).values
+    for name in request.match_info.get("path", "").split(".") if request.match_info.get("path") else ():
+        value = value.get(name, {}) if isinstance(value, Mapping) else {}
+    return json_response({"settings": value, "meta": {}, "schema": {}})
+
+
 ROUTES = [
     web.get("/api/v1/settings", get_settings),
     web.put("/api/v1/settings", put_settings),
+    web.get("/api/v1/settings/deprecated-transitions", get_deprecated_transitions),
 ]
+
+
+def routes(database: str) -> list[web.RouteDef]:
+    """The paths the configuring command line uses; `/medic` stands for the main database (10 AUTH-134)."""
+    at = f"/{quote(database, safe='')}/_design/medic/_rewrite"
+    return [
+        web.get(f"{at}/app_settings/medic", get_app_settings),
+        web.get(f"{at}/app_settings/medic/{{path:[^/]*}}", get_app_settings),
+        web.put(f"{at}/update_settings/medic", put_settings),
+    ]
