@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import DomainError, InvalidInput, TooLarge
+from core.errors import InvalidInput, TooLarge
 from core.xforms.safe_xml import LARGEST_BYTES, parse_xml, qualified_name
 
 LAUGHS = '<!DOCTYPE a [<!ENTITY b0 "ha">' + "".join(
@@ -49,9 +50,9 @@ def test_hostile_xml_is_refused_at_once(text: str) -> None:
     [
         "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>".encode("utf-16"),
         '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a><a/>'.encode("utf-16"),
-        '<?xml version="1.0" encoding="utf-7"?><a/>'.encode(),
-        '<?xml version="1.0" encoding="zip"?><a/>'.encode(),
-        '<?xml version="1.0" encoding="no-such"?><a/>'.encode(),
+        b'<?xml version="1.0" encoding="utf-7"?><a/>',
+        b'<?xml version="1.0" encoding="zip"?><a/>',
+        b'<?xml version="1.0" encoding="no-such"?><a/>',
         "<a>\xe9</a>".encode("latin-1"),
         b"\xff\xfe<\x00a\x00/\x00>",
         "<a/>".encode("utf-32"),
@@ -107,7 +108,5 @@ def test_names_keep_their_prefix() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_whatever_raise_anything_else(data: bytes) -> None:
-    try:
+    with suppress(InvalidInput, TooLarge):
         parse_xml(data, "Form XML")
-    except DomainError as error:
-        assert 400 <= error.status < 500
