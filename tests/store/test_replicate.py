@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,19 +20,37 @@ from store.errors import BadRequest
 from store.replication_request import parse_request
 from store.replicator import common_seq
 from store.server import RUNNER_OPTIONS, StoreConfig, create_app
-from tests.store.store_client import ADMIN, Client, eventually
+from tests.store.store_client import ADMIN, Answer, Client, eventually
+
+
+class Elsewhere(Client):
+    """A server that others may use as well: every database has a name of its own there."""
+
+    def __init__(self, session: ClientSession, url: URL) -> None:
+        super().__init__(session, str(url.with_user(None)))
+        self.login = (url.user or "", url.password or "")
+        self.prefix = f"outpost-test-{uuid.uuid4().hex}-"
+
+    async def ask(self, method: str, path: str, *args: Any, **options: Any) -> Answer:
+        return await super().ask(method, f"/{self.prefix}{path[1:]}", *args, **{"user": self.login, **options})
+
+    async def close(self) -> None:
+        for name in (await super().ask("GET", "/_all_dbs", user=self.login)).body:
+            if name.startswith(self.prefix):
+                await super().ask("DELETE", f"/{name}", user=self.login)
 
 
 class Pair:
-    """Two stores: `here` replicates, `there` is reached over HTTP."""
+    """A store that replicates, `here`, and another server, `there`, which is reached over HTTP."""
 
-    def __init__(self, here: Client, there: Client) -> None:
+    def __init__(self, here: Client, there: Elsewhere) -> None:
         self.here = here
         self.there = there
 
     def url(self, database: str) -> str:
         """The address of a database of `there`, with its administrator's login."""
-        return str(URL(self.there.url).with_user(ADMIN[0]).with_password(ADMIN[1]) / database)
+        name, password = self.there.login
+        return str(URL(self.there.url).with_user(name).with_password(password) / f"{self.there.prefix}{database}")
 
     async def replicate(self, source: Any, target: Any, **members: Any) -> dict[str, Any]:
         answer = await self.here.post("/_replicate", {"source": source, "target": target, **members})
@@ -39,24 +59,35 @@ class Pair:
         return result
 
 
-@pytest.fixture
-async def pair(store: Client, db: str, tmp_path: Path) -> AsyncIterator[Pair]:
-    """Both have an empty database `db`."""
+@pytest.fixture(params=["store", "couchdb"] if os.environ.get("COUCH_URL") else ["store"])
+async def pair(request: pytest.FixtureRequest, store: Client, db: str, tmp_path: Path) -> AsyncIterator[Pair]:
+    """Both have an empty database `db`; the other one is a CouchDB too where COUCH_URL names it."""
+    if request.param == "couchdb":
+        async with ClientSession() as session:
+            there = Elsewhere(session, URL(os.environ["COUCH_URL"]).with_path(""))
+            assert (await there.put("/db")).status == 201
+            yield Pair(store, there)
+            await there.close()
+        return
     server = TestServer(create_app(StoreConfig(data=tmp_path / "there", admins=dict([ADMIN]), pbkdf2_iterations=10)))
     await server.start_server(**RUNNER_OPTIONS)
     async with ClientSession() as session:
-        there = Client(session, str(server.make_url("/")).rstrip("/"))
+        url = server.make_url("").with_user(ADMIN[0]).with_password(ADMIN[1])
+        there = Elsewhere(session, url)
         assert (await there.put("/db")).status == 201
         yield Pair(store, there)
     await server.close()
 
 
 async def contents(store: Client, database: str) -> dict[str, Any]:
-    """Every document's winner and all its leaves with attachments, by id."""
+    """Every document's winner and all its leaves with attachments, by id; without digests, as CouchDB packs text."""
     found: dict[str, Any] = {}
     for row in (await store.get(f"/{database}/_changes", style="all_docs")).body["results"]:
         leaves = (await store.get(f"/{database}/{row['id']}", open_revs="all", revs=True, attachments=True)).body
         winner = (await store.get(f"/{database}/{row['id']}")).body.get("_rev")
+        for leaf in leaves:
+            for item in leaf["ok"].get("_attachments", {}).values():
+                del item["digest"]
         found[row["id"]] = winner, {each["ok"]["_rev"]: each["ok"] for each in leaves}
     return found
 
