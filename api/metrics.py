@@ -27,7 +27,13 @@ log = logging.getLogger(__name__)
 KEPT_S = 5.0
 DAY_MS = 86_400_000
 UNKNOWN_DB: Doc = {"name": "", "update_sequence": -1, "doc_count": -1, "doc_del_count": -1, "fragmentation": -1}
-UNKNOWN_WORKER: Doc = {"transitions_disabled": None, "retries": -1, "failed": -1, "failed_jobs": -1, "overdue_tasks": -1}
+UNKNOWN_WORKER: Doc = {
+    "transitions_disabled": None,
+    "retries": -1,
+    "failed": -1,
+    "failed_jobs": -1,
+    "overdue_tasks": -1,
+}
 # A view is counted as it stands, and brought up to date after the answer: nobody waits for a build (DDOC-92).
 AS_IT_STANDS: dict[str, Any] = {"reduce": True, "update": "lazy"}
 

@@ -44,7 +44,6 @@ class SentinelState(Backlog):
     retries: int
     failed: int
     failed_jobs: int
-    failed_jobs: int
     overdue_tasks: int
 
 

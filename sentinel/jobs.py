@@ -83,7 +83,8 @@ class Jobs:
             "error": error,
         }
         with suppress(DomainError):
-            await self.state.note(jobs={**self.state.values.get("jobs", {}), name: entry})
+            jobs = {**self.state.values.get("jobs", {}), name: entry}
+            await self.state.note(jobs=jobs, failed_jobs=sum(each["error"] is not None for each in jobs.values()))
 
     async def send_due(self) -> None:
         db = self.couch.db(self.config.database)

@@ -97,12 +97,20 @@ class Lease:
     async def release(self) -> None:
         """Let the next worker start at once."""
         self._expires_s = 0.0
+        rev, self._rev = self._rev, None
+        if rev is None:
+            return
         try:
-            if self._rev is not None:
-                await self.db.delete(LEASE_ID, self._rev)
-        except (Conflict, NotFound):
-            log.info("the lease had another owner already")
-        self._rev = None
+            await self.db.delete(LEASE_ID, rev)
+        except NotFound:
+            log.info("the lease was given back already")
+        except Conflict:
+            # Being stopped in the middle of a renewal leaves us without its rev.
+            doc = await self.db.find(LEASE_ID)
+            if doc is not None and doc.get("owner") == self.owner:
+                await self.db.delete(LEASE_ID, doc["_rev"])
+            else:
+                log.info("the lease had another owner already")
 
     async def _write(self) -> bool:
         """The expiry counts from before the request, so that we never believe longer than what is stored."""

@@ -21,11 +21,13 @@ from sentinel.transitions.change import Change
 from sentinel.transitions.infodocs import read_infodocs, result_of, save_infodocs, unmark
 from sentinel.transitions.mark_for_outbound import QUEUED
 from sentinel.transitions.notes import info_id, save_notes
-from sentinel.transitions.run import carry_out, in_waves, is_outage, storable, write
+from sentinel.transitions.run import carry_out, in_waves, is_due, is_outage, storable, write
 
 log = logging.getLogger(__name__)
 
 OLD_TOMBSTONE = re.compile(r".+____.+____tombstone")
+
+MOST_SETTLED = 10_000
 
 MARKER_READS = 5
 MARKER_WAIT_S = 0.1
@@ -52,6 +54,7 @@ class Processor:
         # Queue documents of pushes to other services that were written and that nobody took notice of yet.
         self.queued: dict[str, None] = {}
         self.has_queued = asyncio.Event()
+        self.settled = Settled()
 
     def take_queued(self) -> list[str]:
         """The queue documents written since the last call, in their order."""
@@ -61,8 +64,15 @@ class Processor:
 
     async def process(self, feed: Sequence[FeedChange], transitions: Transitions) -> None:
         """Every change of the batch is done or has a retry document when this returns; else it raises (SEN-12)."""
-        seqs = {change.id: change.seq for change in feed if not change.deleted and is_processed(change.id)}
-        await self.process_docs(seqs, transitions)
+        seqs = {
+            change.id: change.seq
+            for change in feed
+            if not change.deleted
+            and is_processed(change.id)
+            and not self.settled.takes(change.id, change.rev, transitions)
+        }
+        if seqs:
+            await self.process_docs(seqs, transitions)
 
     async def retry(self, transitions: Transitions, limit: int = 100) -> bool:
         """Try again what is due; False when nothing was."""
@@ -81,9 +91,9 @@ class Processor:
         for wave in in_waves(changes, transitions.ordered):
             await self.process_apart(wave, transitions)
         failures = [
-            Failure(change.id, change.original["_rev"], describe(change.failure))
+            Failure(change.id, change.original["_rev"], problem)
             for change in changes
-            if change.failure is not None
+            if (problem := problem_of(change))
         ]
         waiting = [Failure(doc_id, docs[doc_id]["_rev"], "the API is writing it", counts=False) for doc_id in busy]
         unsettled = {failure.doc_id for failure in (*failures, *waiting)}
@@ -113,6 +123,7 @@ class Processor:
         docs = [(change, doc) for change in wave if (doc := storable(change)) is not None]
         rows = await write(self.db, [doc for _, doc in docs])
         overtaken = set()
+        stored: list[tuple[Change, str]] = []
         for (change, _), row in zip(docs, rows, strict=True):
             problem = from_row(row)
             if isinstance(problem, Conflict):
@@ -120,6 +131,8 @@ class Processor:
                 overtaken.add(change.id)
             elif problem is not None:
                 change.failure = problem
+            else:
+                stored.append((change, row["rev"]))
         done = [change for change in wave if change.failure is None and change.id not in overtaken]
         notes = {doc_id: edit for change in done for doc_id, edit in change.notes.items()}
         await save_notes(self.sentinel_db, notes)
@@ -128,6 +141,8 @@ class Processor:
             self.has_queued.set()
         edits = [(change.info, edit) for change in done if (edit := result_of(change, self.now()))]
         await save_infodocs(self.sentinel_db, edits)
+        for change, rev in stored:
+            self.settled.add(change, rev, transitions)
 
     async def settled_infodocs(self, docs: Iterable[Doc]) -> tuple[dict[str, Doc], set[str]]:
         """The infodocs, and the ids of documents that the API is still writing (INF-7)."""
@@ -153,6 +168,31 @@ class Processor:
         return started is None or self.now() - started > MARKER_LIFE
 
 
+class Settled:
+    """Revisions that we wrote and that every transition would leave alone: their own changes need no second look.
+
+    Kept in memory, for one state of the settings; a change that is not found here is processed as any other.
+    """
+
+    def __init__(self) -> None:
+        self._revs: dict[str, str] = {}
+        self._transitions: Transitions | None = None
+
+    def add(self, change: Change, rev: str, transitions: Transitions) -> None:
+        if transitions is not self._transitions:
+            self._revs, self._transitions = {}, transitions
+        after = Change(change.id, {**change.doc, "_rev": rev}, change.info)
+        if any(is_due(transition, after) for transition in transitions.ordered):
+            return
+        self._revs[change.id] = rev
+        while len(self._revs) > MOST_SETTLED:
+            del self._revs[next(iter(self._revs))]
+
+    def takes(self, doc_id: str, rev: str, transitions: Transitions) -> bool:
+        """Whether this change needs nothing; asked once."""
+        return transitions is self._transitions and self._revs.pop(doc_id, None) == rev
+
+
 def info_is_marked(info: Doc) -> bool:
     return bool(info.get("transitions_started"))
 
@@ -162,5 +202,8 @@ def is_processed(doc_id: str) -> bool:
     return not (doc_id.startswith("_design/") or doc_id.endswith("-info") or OLD_TOMBSTONE.fullmatch(doc_id))
 
 
-def describe(error: Exception | None) -> str:
-    return f"{type(error).__name__}: {error}"
+def problem_of(change: Change) -> str | None:
+    """Why a change has to be tried again."""
+    if change.failure is not None:
+        return f"{type(change.failure).__name__}: {change.failure}"
+    return "; ".join(change.thrown) or None

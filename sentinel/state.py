@@ -16,9 +16,10 @@ OFTEN_ENOUGH = timedelta(seconds=5)
 class WorkerState:
     """`_local/worker-state` of the sentinel database.
 
-    `{owner, transitions_disabled, errors, paused, last_seq, retries, failed, overdue_tasks, jobs, outbound, updated}`;
-    `retries` counts the changes waiting for another attempt, `failed` those given up. `jobs` has the last run of each
-    job by name, `outbound` what the last run sent to each service.
+    `{owner, transitions_disabled, errors, paused, last_seq, retries, failed, overdue_tasks, jobs, failed_jobs,
+    outbound, updated}`; `retries` counts the changes waiting for another attempt, `failed` those given up. `jobs` has
+    the last run of each job by name, `failed_jobs` counts those that failed, `outbound` is what the last run sent to
+    each service.
     """
 
     def __init__(self, sentinel_db: Database, owner: str, now: Callable[[], datetime]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 
 from core.errors import DomainError, InvalidInput, Unavailable
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0  # of the client we are given, and of each request as a whole
 
 # The secret stored under a key, None when there is none.
 Secret = Callable[[str], Awaitable[str | None]]
@@ -77,10 +78,12 @@ async def muso_token(client: httpx.AsyncClient, url: str, username: Any, passwor
 
 async def request(client: httpx.AsyncClient, url: str, **options: Any) -> httpx.Response:
     try:
-        return await client.post(url, **options)
+        # httpx's own timeout begins anew with every byte of an answer that drips.
+        async with asyncio.timeout(client.timeout.read):
+            return await client.post(url, **options)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise InvalidInput(f"destination: {url!r} is not an address: {error}") from error
-    except httpx.TimeoutException as error:
+    except (httpx.TimeoutException, TimeoutError) as error:
         raise Unavailable("the service did not answer in time") from error
     except httpx.HTTPError as error:
         raise Unavailable(f"the service cannot be reached: {type(error).__name__}") from error

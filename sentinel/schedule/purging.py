@@ -43,8 +43,8 @@ async def purge(
 ) -> bool:
     """Run when the schedule had an occurrence since the last run, or a run is unfinished; whether one ended well.
 
-    The position, `_local/purging` of the sentinel database `{checked, run}`, moves after each page (PRG-12).
-    InvalidInput when the schedule cannot be read.
+    The position, `_local/purging` of the sentinel database `{checked, run, error}`, moves after each page (PRG-12).
+    InvalidInput when the schedule cannot be read; ScriptError when the function failed, now and until it succeeds.
     """
     section = settings.section("purge")
     timetable = Timetable.from_config(section) if section.get("fn") else None
@@ -61,6 +61,8 @@ async def purge(
     if not isinstance(run, dict):
         occurrence = timetable.latest(checked, moment)
         if occurrence is None:
+            if error := (state or {}).get("error"):
+                raise ScriptError(str(error))
             return False
         checked = occurrence
         run = {"begun": ms_of(moment), "stage": 0, "after": None, "skipped": []}
@@ -97,7 +99,7 @@ class Purging:
         self.purged_dbs = [self.couch.db(f"{self.database}-purged-role-{each}") for each in self.role_sets]
 
     async def complete(self) -> bool:
-        """All stages from where the run stands, then its log (PRG-10). A function that fails ends the run."""
+        """All stages from where the run stands, then its log (PRG-10). A function that fails ends the run: ScriptError."""
         error = None
         try:
             await self.prepare()
@@ -122,8 +124,10 @@ class Purging:
         }
         self.may_write()
         await self.sentinel_db.bulk_docs([entry])
-        await remember(self.sentinel_db, {"checked": self.checked_ms})
-        return error is None
+        await remember(self.sentinel_db, {"checked": self.checked_ms, **({"error": error} if error else {})})
+        if error:
+            raise ScriptError(error)
+        return True
 
     async def prepare(self) -> None:
         """The database of each role set, closed to all but administrators (PRG-3)."""

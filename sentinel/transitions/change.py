@@ -21,7 +21,8 @@ class Change:
     `others` holds the documents that transitions create or alter besides this one, by id; they are saved before it.
     `notes` are changes of documents of the sentinel database, by id; they are made after it is saved.
     `results` notes the transitions that changed something: True, or False when it failed half way (INF-4).
-    `failure` is why the change has to be tried again; `original` the document as it came.
+    `failure` is why the change has to be tried again; `thrown` what single transitions failed with, changing nothing,
+    while the others went on; `original` the document as it came.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Change:
     notes: dict[str, Edit] = field(default_factory=dict)
     results: dict[str, bool] = field(default_factory=dict)
     failure: Exception | None = None
+    thrown: list[str] = field(default_factory=list)
     original: Doc = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,7 +41,8 @@ class Change:
 
     def begin(self) -> None:
         """Back to the document as it came, for another run."""
-        self.doc, self.others, self.notes, self.results, self.failure = self.original, {}, {}, {}, None
+        self.doc, self.others, self.notes, self.results = self.original, {}, {}, {}
+        self.failure, self.thrown = None, []
 
     @property
     def is_changed(self) -> bool:

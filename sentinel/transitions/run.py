@@ -104,7 +104,7 @@ async def hydrate_changes(changes: Sequence[Change], db: Database) -> None:
 
 async def through(change: Change, transitions: Sequence[Transition], tools: Tools, lookups: Lookups) -> None:
     for transition in transitions:
-        if change.has_run_on_revision(transition.name) or not applies(transition, change):
+        if not is_due(transition, change):
             continue
         try:
             if await transition.on_match(change, lookups):
@@ -117,8 +117,10 @@ async def through(change: Change, transitions: Sequence[Transition], tools: Tool
             note_error(change, transition, tools, error)
 
 
-def applies(transition: Transition, change: Change) -> bool:
-    """A filter that throws did not match (TRN-5)."""
+def is_due(transition: Transition, change: Change) -> bool:
+    """Whether it has to run on this revision; a filter that throws did not match (TRN-5)."""
+    if change.has_run_on_revision(transition.name):
+        return False
     try:
         return transition.filter(change)
     except Exception:
@@ -127,12 +129,17 @@ def applies(transition: Transition, change: Change) -> bool:
 
 
 def note_error(change: Change, transition: Transition, tools: Tools, error: Exception) -> None:
-    """Write the failure into the document; it is saved if the error says that something was changed (TRN-8)."""
+    """Write the failure into the document; it is saved if the error says that something was changed (TRN-8).
+
+    Otherwise the transition is tried again on its own: it has no entry in the infodoc, and all that went well has one.
+    """
     log.error("transition %s failed on %s", transition.name, change.id, exc_info=error)
     text = f"Transition error on {transition.name}: {error}"
     tools.messenger.add_error(change.doc, {"code": f"{transition.name}_error", "message": text})
     if getattr(error, "changed", False):
         change.results[transition.name] = False
+    else:
+        change.thrown.append(text)
 
 
 def is_outage(error: Exception) -> bool:

@@ -1,0 +1,193 @@
+"""What throws for ever, never returns or never answers holds nothing up, and can be seen (40 SEN-14, SEN-16)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from api.metrics import Metrics
+from core.config import Config
+from core.couch.client import Couch, Doc
+from core.settings import Settings
+from outpost.console import lines
+from sentinel.controls import Controls
+from sentinel.schedule.outbound import push_queued
+from sentinel.status import collect_status
+from sentinel.worker import run_worker
+from tests.conftest import eventually
+from tests.sentinel.conftest import SETTINGS, Clock, Deployment
+
+Preg = Callable[..., Doc]
+Seen = Callable[[], Awaitable[tuple[Doc, str, Doc]]]
+
+
+@pytest.fixture
+async def controls(deployment: Deployment, config: Config, clock: Clock) -> AsyncIterator[Controls]:
+    """Of a running worker."""
+    controls = Controls()
+    work = run_worker(config, asyncio.Event(), now=clock, lease_ttl_s=2.0, due_interval_s=0.1, controls=controls)
+    task = asyncio.create_task(work)
+    yield controls
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.fixture
+def seen(couch: Couch, config: Config) -> Seen:
+    """The status, the same as people read it, and what monitoring says of the worker."""
+
+    async def look() -> tuple[Doc, str, Doc]:
+        status = await collect_status(couch, config, 0)
+        metrics = await Metrics(couch, config).collect()
+        return status, "\n".join(lines(status)), {**metrics["sentinel"], "pushes": metrics["outbound_push"]["backlog"]}
+
+    return look
+
+
+def processed(deployment: Deployment, doc_id: str) -> Callable[[], Awaitable[Any]]:
+    async def check() -> Any:
+        return (await deployment.db.get(doc_id)).get("patient_id")
+
+    return check
+
+
+async def test_document_on_which_a_transition_always_throws_is_tried_again_and_given_up(  # SEN-14, TRN-8
+    deployment: Deployment, preg: Preg, clock: Clock
+) -> None:
+    await deployment.store(preg("odd", scheduled_tasks=5), preg("good", name="Bina"))
+    await deployment.process()
+    stored = await deployment.sentinel_db.get("task:transition:odd")
+
+    assert (await deployment.db.get("good"))["patient_id"]
+    assert "registration" in stored["error"]
+    [person] = await deployment.created_by("odd")
+    while deployment.retries.waiting:
+        clock.move(hours=1)
+        await deployment.processor().retry(await deployment.transitions())
+        await deployment.process()
+    assert deployment.retries.failed == {"odd"}
+    assert [each["_id"] for each in await deployment.created_by("odd")] == [person["_id"]]
+
+
+async def test_document_that_was_mended_is_processed_to_its_end(deployment: Deployment, preg: Preg) -> None:  # SEN-14
+    await deployment.store(preg("odd", scheduled_tasks=5))
+    await deployment.process()
+    await deployment.store({**await deployment.db.get("odd"), "scheduled_tasks": []})
+    await deployment.process()
+
+    assert len((await deployment.db.get("odd"))["scheduled_tasks"]) == 2
+    assert await deployment.sentinel_db.find("task:transition:odd") is None
+
+
+async def test_throwing_document_is_seen_while_the_rest_goes_on(
+    deployment: Deployment, controls: Controls, seen: Seen, preg: Preg
+) -> None:
+    await deployment.store(preg("odd", scheduled_tasks=5), preg("good", name="Bina"))
+    await eventually(processed(deployment, "good"))
+
+    async def told() -> Any:
+        status, text, monitoring = await seen()
+        return status["retries"] == monitoring["retries"] == 1 and "odd: Transition error on registration" in text
+
+    await eventually(told)
+
+
+async def test_settings_that_break_a_transition_are_seen_and_nothing_is_lost(  # SEN-16, SEN-5
+    deployment: Deployment, controls: Controls, seen: Seen, preg: Preg
+) -> None:
+    wrong = {**SETTINGS["registrations"][0], "validations": {"list": [{"property": "x", "rule": "min("}]}}
+    await deployment.configure(registrations=[wrong])
+
+    async def told() -> Any:
+        status, text, monitoring = await seen()
+        return status["errors"] and monitoring["transitions_disabled"] and "until this is corrected" in text
+
+    await eventually(told)
+    await deployment.store(preg("r1"))
+    await deployment.configure(registrations=SETTINGS["registrations"])
+
+    await eventually(processed(deployment, "r1"))
+    assert (await seen())[2]["transitions_disabled"] is False
+
+
+async def test_purge_function_that_never_returns_is_seen_while_the_rest_goes_on(  # PRG-10
+    deployment: Deployment, controls: Controls, seen: Seen, preg: Preg, clock: Clock, make_user: Any
+) -> None:
+    await make_user("asha", roles=["chw"], facility_id="c1", contact_id="chw")
+
+    async def job(name: str) -> Any:
+        return (await seen())[0]["jobs"].get("purging", {}).get(name)
+
+    await eventually(lambda: job("last_run"))
+    endless = {"fn": "function () { while (true) {} }", "cron": "0 * * * *"}
+    await deployment.configure(roles={"chw": {"offline": True}}, purge=endless)
+    await deployment.sentinel_db.put_local("purging", {"checked": clock.ms})
+    await deployment.store(preg("marker"))
+    await eventually(processed(deployment, "marker"))  # the settings before it are in force
+    clock.move(hours=1)
+    controls.run_jobs()
+    await deployment.store(preg("r1", name="Bina"))
+    await eventually(processed(deployment, "r1"))
+    error = await eventually(lambda: job("error"), within_s=40)
+
+    status, text, monitoring = await seen()
+    assert "purge.fn" in error
+    assert "failed: purge.fn" in text
+    assert monitoring["failed_jobs"] == 1
+    assert status["retries"] == 0
+
+
+@pytest.fixture
+async def dripping() -> AsyncIterator[str]:
+    """A service that answers for ever, a little at a time."""
+    ended = asyncio.Event()
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), 0.1)
+            with suppress(ConnectionError):
+                await response.write(b".")
+        return response
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", drip)
+    server = TestServer(app)
+    await server.start_server()
+    yield str(server.make_url(""))
+    ended.set()
+    await server.close()
+
+
+async def test_service_that_never_ends_its_answer_waits_for_another_try(  # OUT-2, OUT-9
+    deployment: Deployment, seen: Seen, dripping: str, clock: Clock
+) -> None:
+    entry = {"relevant_to": "doc.form === 'EMR'", "destination": {"base_url": dripping}, "mapping": {"id": "doc._id"}}
+    await deployment.configure(transitions={"mark_for_outbound": True}, outbound={"emr": entry})
+    await deployment.processed({"_id": "r1", "type": "data_record", "form": "EMR", "content_type": "xml"})
+    settings = Settings.from_doc(await deployment.db.get("settings"))
+
+    async def secret(key: str) -> None:
+        return None
+
+    async with httpx.AsyncClient(timeout=0.5) as client:
+        summary = await push_queued(deployment.db, deployment.sentinel_db, settings, client, secret, clock)
+
+    assert summary["emr"] == {"sent": 0, "failed": 1, "error": "the service did not answer in time"}
+    queued = await deployment.sentinel_db.get("task:outbound:r1")
+    assert queued["attempts"]["emr"]["next_attempt"] > clock.ms
+
+    async def told() -> bool:
+        return bool((await seen())[2]["pushes"] == 1)
+
+    await eventually(told)
