@@ -18,7 +18,8 @@ def client_address(request: web.Request) -> str:
     """
     networks = request.config_dict[CONFIG].trusted_proxies
     address = request.remote or ""
-    chain = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    headers = request.headers.getall("X-Forwarded-For", None)
+    chain = ",".join(headers).split(",") if headers else []
     while is_within(address, networks) and chain:
         before = chain.pop().strip()
         if not is_address(before):

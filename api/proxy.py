@@ -57,6 +57,7 @@ WITHHELD = HOP_BY_HOP | {
     "x-medic-user",
     "x-request-id",
 }
+UNANSWERED = HOP_BY_HOP | {"www-authenticate"}
 # aiohttp has decoded bodies in these encodings before we read them.
 DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
 SMALL_BODY_BYTES = 65_536
@@ -192,11 +193,11 @@ def request_headers(
     request: web.Request, *, streamed: bool, extra: Mapping[str, str] | None = None
 ) -> CIMultiDict[str]:
     """The client's headers without those in WITHHELD, with its checked credentials and our own account of it."""
-    named = {name.strip().lower() for name in request.headers.get("Connection", "").split(",")}
+    withheld = WITHHELD | named_by_connection(request.headers)
     headers = CIMultiDict(
         (name, value)
         for name, value in request.headers.items()
-        if name.lower() not in WITHHELD and name.lower() not in named and not is_forwarding(name.lower())
+        if (lower := name.lower()) not in withheld and not is_forwarding(lower)
     )
     if headers.get("Content-Encoding", "").lower() in DECODED:
         del headers["Content-Encoding"]
@@ -216,21 +217,23 @@ def request_headers(
 
 def response_headers(request: web.Request, answer: Answer) -> CIMultiDict[str]:
     """CouchDB's headers but those of its own connection (PROXY-32), and no password dialog for people (PROXY-30)."""
-    named = {name.strip().lower() for name in answer.headers.get("Connection", "").split(",")}
-    headers = CIMultiDict(
-        (name, value)
-        for name, value in answer.headers.items()
-        if name.lower() not in HOP_BY_HOP and name.lower() not in named and name.lower() != "www-authenticate"
-    )
+    kept_back = UNANSWERED | named_by_connection(answer.headers)
+    headers = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in kept_back)
     if is_human(request):
         headers["WWW-Authenticate"] = "Cookie"
     elif answer.status == 401:
         headers.update(BASIC_PROMPT)
     if answer.status == 401:
         headers.update(LOGOUT_HEADER)
-    cookies = headers.popall("Set-Cookie", [])
-    headers.extend(("Set-Cookie", secured(cookie) if is_https(request) else cookie) for cookie in cookies)
+    if "Set-Cookie" in headers and is_https(request):
+        headers.extend([("Set-Cookie", secured(cookie)) for cookie in headers.popall("Set-Cookie")])
     return headers
+
+
+def named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
+    """The headers that concern one connection only, as `Connection` tells."""
+    told = headers.get("Connection")
+    return frozenset(name.strip().lower() for name in told.split(",")) if told else frozenset()
 
 
 def secured(cookie: str) -> str:

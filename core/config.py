@@ -15,8 +15,8 @@ from core.errors import InvalidInput
 
 DEFAULT_DATABASE = "medic"
 
-Networks = tuple[IPv4Network | IPv6Network, ...]
-LOOPBACK: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+Networks = frozenset[IPv4Network | IPv6Network]
+LOOPBACK: Networks = frozenset({ip_network("127.0.0.0/8"), ip_network("::1/128")})
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ def networks(env: Mapping[str, str], name: str, default: Networks) -> Networks:
     """Addresses and networks in CIDR notation, separated by commas; `none` for the empty list."""
     text = env.get(name) or ""
     if text.strip() in ("", "none"):
-        return default if not text.strip() else ()
+        return default if not text.strip() else frozenset()
     try:
-        return tuple(ip_network(part.strip(), strict=False) for part in text.split(","))
+        return frozenset(ip_network(part.strip(), strict=False) for part in text.split(","))
     except ValueError as error:
         raise ValueError(
             f"{name} must be addresses or networks such as 10.0.0.0/8, separated by commas, or `none`: {error}"

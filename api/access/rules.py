@@ -6,7 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 from core.documents import CONTACT_DOC_TYPES
 from core.purging import role_set_hash
@@ -47,8 +50,7 @@ class Kind(IntEnum):
     TARGET = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """All that the rules need to know of one document.
 
     `chain` is a contact's way up: (id, depth) of itself, its parent and so on, each id with its least depth.
@@ -83,13 +85,13 @@ class Scope:
     primary_contacts: bool = False
     role_set: str | None = None  # whose purged documents are hidden, by its hash (REPL-55)
 
-    @property
+    @cached_property
     def own_keys(self) -> tuple[str, ...]:
         """Subjects that need no contact (REPL-31, REPL-33). All count as depth 0 (REPL-47)."""
         keys = (ALL,) if self.user_id is None else (ALL, self.user_id)
         return (*keys, UNASSIGNED) if self.unassigned else keys
 
-    @property
+    @cached_property
     def own_ids(self) -> tuple[str, ...]:
         """Documents the user has in any case (REPL-40)."""
         return (CLIENT_DDOC,) if self.user_id is None else (CLIENT_DDOC, self.user_id)
@@ -208,7 +210,10 @@ def report_subject(doc: Mapping[str, Any], fields: Mapping[str, Any], contact: A
                 fields.get("patient_uuid"),
                 member_id(contact),
             )
-            found = next((each for each in candidates if truthy(each)), None)
+            found = None
+            for found in candidates:
+                if truthy(found):
+                    break
     elif truthy(doc.get("sms_message")):
         found = member_id(contact)
     elif truthy(doc.get("kujua_message")):
@@ -311,7 +316,7 @@ def claims(value: Any) -> bool:
 
 def truthy(value: Any) -> bool:
     """JavaScript's notion: empty objects and lists count."""
-    return isinstance(value, dict | list) or bool(value)
+    return bool(value) or isinstance(value, (dict, list))
 
 
 def key_of(value: Any) -> str | None:

@@ -109,7 +109,7 @@ async def test_the_right_password_uses_nothing_up(client: Client, make_user: Any
 async def test_an_address_cannot_be_forged_by_whoever_is_no_trusted_proxy(
     couch: Couch, config: Config, indexer: Background
 ) -> None:
-    async with TestClient(TestServer(create_app(config.replace(trusted_proxies=())))) as client:
+    async with TestClient(TestServer(create_app(config.replace(trusted_proxies=frozenset())))) as client:
         forged = [await guess(client, f"u{n}", f"w{n}", **{"X-Forwarded-For": f"192.0.2.{n}"}) for n in range(11)]
 
     assert forged == [401] * 10 + [429]  # AUTH-17
