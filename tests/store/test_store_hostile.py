@@ -50,9 +50,11 @@ READABLE = [
     "/db/doc0/a.txt",
     "/_session",
     "/_db_updates",
+    "/_scheduler/jobs",
+    "/_scheduler/docs",
+    "/_scheduler/docs/_replicator/r",
     "/_active_tasks",
     "/_node/_local/_config",
-    "/_scheduler/jobs",
     "/db/_design/d/_info",
     "/db/_local/here",
 ]

@@ -58,7 +58,7 @@ async def test_first_last_and_ranks(store: Client, values: str, reduce: str, who
 
 @pytest.mark.parametrize("reduce", ["_first", "_last", "_top_2", "_bottom_2"])
 async def test_first_last_and_ranks_of_many_rows(store: Client, db: str, reduce: str) -> None:
-    docs = [{"_id": f"d{n:04}", "k": 0, "n": n, "value": n * 7 % 3001} for n in range(3000)]
+    docs: list[dict[str, Any]] = [{"_id": f"d{n:04}", "k": 0, "n": n, "value": n * 7 % 3001} for n in range(3000)]
     await store.post(f"{db}/_bulk_docs", {"docs": docs})
     path = await view(store, db, "d", KEYED, reduce)
     chosen = [doc["value"] for doc in docs[100:2900]]
