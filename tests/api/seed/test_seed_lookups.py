@@ -29,8 +29,6 @@ async def test_documents_are_deleted_in_batches(client: Client, db: Database) ->
     assert [row["id"] for batch in batches for row in batch] == ids
     shapes = [shape(row) for batch in batches for row in batch]
     assert shapes == [{"ok": "bool", "id": "str", "rev": "str"}] * 150
-        '{"ok": "bool", "id": "str", "rev": "str"}'
-    }
 
 
 MONITORING = {
@@ -57,11 +55,11 @@ MONITORING = {
     "outbound_push.backlog": int,
     "feedback.count": int,
     "conflict.count": int,
-}  # lines 836-856
+}  # lines 836-853
 
 
 async def test_monitoring_of_anybody(client: Client) -> None:
-    """Lines 830-856."""
+    """Lines 830-853."""
     answer = await send(client, "GET /api/v1/monitoring", {"Authorization": ""})
 
     told = await answer.json()
