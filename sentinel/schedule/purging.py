@@ -99,7 +99,7 @@ class Purging:
         self.purged_dbs = [self.couch.db(f"{self.database}-purged-role-{each}") for each in self.role_sets]
 
     async def complete(self) -> bool:
-        """All stages from where the run stands, then its log (PRG-10). A function that fails ends the run: ScriptError."""
+        """All stages from where the run stands, then its log (PRG-10). ScriptError when the function failed."""
         error = None
         try:
             await self.prepare()

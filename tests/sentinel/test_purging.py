@@ -157,7 +157,7 @@ async def test_contact_on_which_the_function_throws_is_skipped_and_told(  # PRG-
 async def test_function_that_fails_ends_the_run_and_is_told(  # PRG-10
     deployment: Deployment, run: Run, fn: str
 ) -> None:
-    with pytest.raises(ScriptError, match="purge[.]fn"):
+    with pytest.raises(ScriptError, match=r"purge\.fn"):
         await run(fn)
 
     [log] = await logs(deployment)
