@@ -17,7 +17,7 @@ from core.errors import InvalidInput
 
 TRUE = frozenset({"", "true", "1"})
 FALSE = frozenset({"false", "0"})
-DEEPEST = 200  # levels of a JSON body; orjson writes 254, and what is stored is wrapped into more
+DEEPEST = 250  # levels of a JSON body: orjson writes 254, and what is stored is wrapped into more
 
 
 def require_json(request: web.Request) -> None:
@@ -32,6 +32,11 @@ async def read_json(request: web.Request) -> Any:
     return parse_json(body) if body.strip() else None
 
 
+class TooDeep(MalformedJson):
+    def __init__(self) -> None:
+        super().__init__(f"The request body is nested more than {DEEPEST} levels deep")
+
+
 def parse_json(body: bytes) -> Any:
     """The value of a request's body. MalformedJson, also for what is nested deeper than could be written again."""
     try:
@@ -39,7 +44,7 @@ def parse_json(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"The request body is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > DEEPEST and is_deeper(value, DEEPEST):
-        raise MalformedJson(f"The request body is nested more than {DEEPEST} levels deep")
+        raise TooDeep
     return value
 
 

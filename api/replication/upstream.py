@@ -10,7 +10,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from api.errors import StorageError
+from api.errors import MalformedJson, StorageError
+from api.params import TooDeep, parse_json
 from api.proxy import ask, response_headers
 from core.couch.errors import from_network
 
@@ -67,8 +68,10 @@ async def read_object(request: web.Request) -> dict[str, Any]:
 
 def parse_object(body: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        found = parse_json(body)
+    except TooDeep as error:
+        raise bad_request(error.message) from error
+    except MalformedJson as error:
         raise bad_request("invalid UTF-8 JSON") from error
     if not isinstance(found, dict):
         raise bad_request("Request body must be a JSON object")

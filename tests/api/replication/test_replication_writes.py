@@ -221,3 +221,14 @@ async def test_writes_date_their_infodocs(district: Any, sentinel_db: Any) -> No
     for infodoc in found.values():
         assert infodoc["initial_replication_date"] == infodoc["latest_replication_date"]
         assert infodoc["doc_id"] + "-info" == infodoc["_id"]
+
+
+async def test_a_document_nested_too_deeply_is_refused(district: Any) -> None:
+    deep = b'{"a":' * 260 + b"1" + b"}" * 260
+
+    response = await district.call(
+        "POST", "_bulk_docs", data=b'{"docs":[%b]}' % deep, headers={"Content-Type": "application/json"}
+    )
+
+    assert response.status == 400
+    assert "nested more than" in (await response.json())["reason"]
