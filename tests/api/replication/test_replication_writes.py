@@ -224,11 +224,11 @@ async def test_writes_date_their_infodocs(district: Any, sentinel_db: Any) -> No
 
 
 async def test_a_document_nested_too_deeply_is_refused(district: Any) -> None:
-    deep = b'{"a":' * 260 + b"1" + b"}" * 260
+    doc: dict[str, Any] = {}
+    for _ in range(260):
+        doc = {"a": doc}
 
-    response = await district.call(
-        "POST", "_bulk_docs", data=b'{"docs":[%b]}' % deep, headers={"Content-Type": "application/json"}
-    )
+    response = await district.call("POST", "_bulk_docs", json={"docs": [doc]})
 
     assert response.status == 400
     assert "nested more than" in (await response.json())["reason"]
