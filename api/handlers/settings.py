@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Any, Self, TypedDict
 from urllib.parse import quote
 
 import orjson
@@ -16,8 +17,8 @@ from api.operations import Access, Operation, describe
 from api.params import Flag, read_json, require_json
 from api.responses import JSON_TYPE, SMALLEST_COMPRESSED_BYTES, gzip, json_response, takes_gzip
 from api.settings_problems import InvalidSettings, check_settings, deprecated_transitions
-from core.couch.client import Database, Doc
-from core.errors import InvalidInput, NotFound
+from core.couch.client import Doc
+from core.errors import InvalidInput
 from core.settings import SETTINGS_ID, Settings, with_default_permissions
 
 OVERWRITE = Flag(name="overwrite", about="the body replaces all settings")
@@ -35,11 +36,11 @@ class SettingsWritten(TypedDict):
 async def get_settings(request: web.Request) -> web.Response:
     """GET /api/v1/settings: the settings, `{}` when there are none. Any account; 401 asks for Basic credentials.
 
-    304 for an `If-None-Match` with the `ETag` of the answer before.
+    304 for an `If-None-Match` with the `ETag` of the answer before. From memory: what another process wrote is here
+    within moments, when the feed has brought it.
     """
     user_or_prompt(request)
-    ready = request.config_dict[READY]
-    await ready.refresh()
+    ready = request.config_dict[READY].of(request[REQUEST_SETTINGS])
     headers = {"ETag": f'"{ready.rev}"'} if ready.rev else {}
     if ready.rev and any(each.value in (ready.rev, "*") for each in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
@@ -49,36 +50,41 @@ async def get_settings(request: web.Request) -> web.Response:
     return web.Response(body=ready.plain, headers=headers)
 
 
+@dataclass(frozen=True)
 class ReadySettings:
-    """The settings as they are sent, plain and gzipped, of the revision that was read last.
+    """The settings as they are sent, plain and gzipped (empty: not worth it), of one snapshot."""
 
-    Asked again for each request, since another process may have written them, but only for a revision we have not.
-    """
+    settings: Settings
+    plain: bytes
+    zipped: bytes
 
-    def __init__(self, db: Database) -> None:
-        self.db = db
-        self.rev: str | None = None
-        self.plain = b"{}"
-        self.zipped = b""
+    @property
+    def rev(self) -> str | None:
+        return self.settings.rev
 
-    async def refresh(self) -> None:
-        headers = {"If-None-Match": f'"{self.rev}"'} if self.rev else {}
-        try:
-            stored = await self.db.couch.request_bytes("GET", f"{self.db.path}/{SETTINGS_ID}", headers=headers)
-        except NotFound:
-            self.rev, self.plain, self.zipped = None, b"{}", b""
-            return
-        if stored:  # nothing comes with a 304
-            settings = Settings.from_doc(orjson.loads(stored))
-            self.rev, self.plain = settings.rev, orjson.dumps(settings.values)
-            self.zipped = gzip(self.plain) if len(self.plain) >= SMALLEST_COMPRESSED_BYTES else b""
+    @classmethod
+    def make(cls, settings: Settings) -> Self:
+        plain = orjson.dumps(settings.values)
+        return cls(settings, plain, gzip(plain) if len(plain) >= SMALLEST_COMPRESSED_BYTES else b"")
 
 
-READY = web.AppKey("ready_settings", ReadySettings)
+class LastReady:
+    """The bytes of the snapshot that was asked for last: made once for each revision."""
+
+    def __init__(self) -> None:
+        self.ready = ReadySettings.make(Settings())
+
+    def of(self, settings: Settings) -> ReadySettings:
+        if self.ready.settings is not settings:
+            self.ready = ReadySettings.make(settings)
+        return self.ready
+
+
+READY = web.AppKey("ready_settings", LastReady)
 
 
 async def open_ready_settings(app: web.Application) -> AsyncIterator[None]:
-    app[READY] = ReadySettings(app[DB])
+    app[READY] = LastReady()
     yield
 
 
