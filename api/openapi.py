@@ -23,6 +23,7 @@ PATH_PARAMETERS = {
     "type": "what to export",
     "form": "the name of a form, with its format",
     "name": "the name of a file",
+    "rev": "a revision",
 }
 OPENING = re.compile(r"^(?:GET|POST|PUT|DELETE)(?:`[^`]*`|[^`:]|:(?! ))*: ")
 SENTENCE = re.compile(r"(?:`[^`]*`|[^`])*?(?=[.;:](?:\s|$))")
@@ -95,7 +96,7 @@ def operation_object(route: Route, operation: Operation, schema_of: Mapping[int,
             "name": name,
             "in": "path",
             "required": True,
-            "description": PATH_PARAMETERS[name],
+            "description": PATH_PARAMETERS.get(name, name),
             "schema": {"type": "string", "minLength": 1},
         }
         for name in path_names
