@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from api.access.queries import ROW, Ground, Row, ground_of
+from api.access.queries import IS_LIVE, ROW, Ground, Row, ground_of
 from api.access.rules import UNLIMITED, Kind, Scope
 from api.access.schema import DELETED, KIND_BITS, ODD_TEXT, PRIVATE, as_json
 
@@ -20,7 +20,8 @@ WITH inside (n, shortcode, primary_contact, depth) AS MATERIALIZED (
   ),
   reached (n, shortcode, depth) AS MATERIALIZED (SELECT n, shortcode, depth FROM inside {primary_contacts}),
   key (n, depth) AS (
-    SELECT n, depth FROM reached UNION ALL SELECT shortcode, depth FROM reached WHERE shortcode IS NOT NULL
+    SELECT n, depth FROM reached WHERE {counts}
+    UNION ALL SELECT shortcode, depth FROM reached WHERE shortcode IS NOT NULL AND {counts}
     UNION ALL SELECT value, 0 FROM json_each(:own_keys)
   ),
   subject (n, depth) AS MATERIALIZED (SELECT n, {least_depth} FROM key GROUP BY n)
@@ -28,6 +29,7 @@ WITH inside (n, shortcode, primary_contact, depth) AS MATERIALIZED (
 PRIMARY_CONTACTS = """
     UNION ALL SELECT contact.n, contact.shortcode, inside.depth
     FROM inside CROSS JOIN contact ON contact.n = inside.primary_contact
+    WHERE {place_counts}
 """
 # REPL-45 and REPL-46; `{key}` is the key by which the document was found.
 NOT_SENSITIVE = f"""(
@@ -73,8 +75,12 @@ def visible_sql(ground: Ground, where: str) -> tuple[str, dict[str, Any]]:
         if limited
         else ("TRUE", "TRUE")
     )
+    counts, place_counts = (
+        ("TRUE", "TRUE") if scope.deleted_contacts else (IS_LIVE.format(n="reached.n"), IS_LIVE.format(n="inside.n"))
+    )
     sql = SUBJECTS.format(
-        primary_contacts=PRIMARY_CONTACTS if scope.primary_contacts else "",
+        primary_contacts=PRIMARY_CONTACTS.format(place_counts=place_counts) if scope.primary_contacts else "",
+        counts=counts,
         least_depth="MIN(depth)" if limited else "0",
     ) + FOUND.format(
         row=ROW,

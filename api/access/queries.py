@@ -100,7 +100,7 @@ WITH asked (n) AS MATERIALIZED (SELECT value FROM json_each(:names)),
     UNION ALL SELECT asked.n, contact.n FROM asked CROSS JOIN contact ON contact.shortcode = asked.n
   )
 SELECT meant.name, MIN(path.depth) FROM meant CROSS JOIN path ON path.contact = meant.n
-WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
+WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit) {live}
 GROUP BY meant.name
 """
 # REPL-35: the same for primary contacts of the contacts in scope, who may live anywhere.
@@ -110,12 +110,14 @@ WITH asked (n) AS MATERIALIZED (SELECT value FROM json_each(:names)),
     SELECT n, n FROM asked
     UNION ALL SELECT asked.n, contact.n FROM asked CROSS JOIN contact ON contact.shortcode = asked.n
   )
-SELECT meant.name, MIN(path.depth), meant.n
+SELECT meant.name, MIN(path.depth), meant.n, {subject}
 FROM meant CROSS JOIN contact AS place ON place.primary_contact = meant.n CROSS JOIN path ON path.contact = place.n
 WHERE path.ancestor IN (SELECT value FROM json_each(:facilities)) AND (:limit < 0 OR path.depth <= :limit)
-  AND EXISTS (SELECT 1 FROM contact WHERE contact.n = meant.n)
+  AND EXISTS (SELECT 1 FROM contact WHERE contact.n = meant.n) {live}
 GROUP BY meant.name, meant.n
 """
+# REPL-36 switched off: a deleted contact is still itself visible, so that its deletion is told, but is no subject.
+IS_LIVE = f"EXISTS (SELECT 1 FROM node WHERE node.n = {{n}} AND flags & {DELETED} = 0)"
 
 
 def reach(
@@ -123,11 +125,18 @@ def reach(
 ) -> tuple[dict[int, int], frozenset[int]]:
     """Which of these subjects the scope reaches, with their least depth; and the primary contacts among them."""
     args = {"names": as_json(numbers), "facilities": ground.facilities, "limit": ground.scope.contact_depth}
-    depths: dict[int, int] = dict(connection.execute(REACH, args))
+    deleted_count = ground.scope.deleted_contacts
+    sql = REACH.format(live="" if deleted_count else f"AND {IS_LIVE.format(n='meant.n')}")
+    depths: dict[int, int] = dict(connection.execute(sql, args))
     primary = set()
     if ground.scope.primary_contacts:
-        for name, depth, contact in connection.execute(REACH_PRIMARY, args):
-            depths[name] = min(depth, depths.get(name, depth))
+        sql = REACH_PRIMARY.format(
+            subject="TRUE" if deleted_count else IS_LIVE.format(n="meant.n"),
+            live="" if deleted_count else f"AND {IS_LIVE.format(n='place.n')}",
+        )
+        for name, depth, contact, is_subject in connection.execute(sql, args):
+            if is_subject:
+                depths[name] = min(depth, depths.get(name, depth))
             primary.add(contact)
     return depths | ground.own_keys, frozenset(primary)
 

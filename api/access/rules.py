@@ -84,6 +84,7 @@ class Scope:
     unassigned: bool = False
     primary_contacts: bool = False
     role_set: str | None = None  # whose purged documents are hidden, by its hash (REPL-55)
+    deleted_contacts: bool = True  # whether they keep what is about them in scope (REPL-36)
 
     @cached_property
     def own_keys(self) -> tuple[str, ...]:
@@ -114,6 +115,7 @@ def scope_of(
     contact_id: str | None,
     replication_depth: Any,
     unassigned: bool,
+    deleted_contacts: bool = True,
 ) -> Scope:
     """The scope of an account. `replication_depth` is the settings' member as stored; `unassigned` is REPL-33's answer.
 
@@ -130,6 +132,7 @@ def scope_of(
         unassigned=unassigned and bool(facilities),
         primary_contacts=primary_contacts,
         role_set=role_set_hash(roles),
+        deleted_contacts=deleted_contacts,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -87,8 +88,8 @@ class Watch:
                 await self._look()
             except Unavailable:
                 self._at = None
-            except Exception:
-                log.exception("watching the access index failed")
+            except sqlite3.Error as error:  # the file may be replaced or removed under our hands
+                log.warning("watching the access index: %s; looking again", error)
                 self._at = None
             await asyncio.sleep(POLL_S)
 

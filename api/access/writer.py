@@ -164,7 +164,8 @@ class IndexWriter:
         self.connection.executemany("UPDATE node SET rev = ?, flags = flags | ?, change = ? WHERE n = ?", deletions)
         self.connection.executemany("DELETE FROM signoff WHERE doc = ?", [(n,) for n in updated])
         self.connection.executemany("INSERT INTO signoff VALUES (?, ?)", signoffs)
-        moved = self._move_contacts(changes, numbers, updated)
+        revived = {n for n in changes if n in stored and stored[n][1]}
+        moved = self._move_contacts(changes, numbers, updated, revived)
         return self._move_state(change, max(moved, self.state.moved), couch_seq, pending)
 
     def _stored_revs(self, numbers: Iterable[int]) -> dict[int, tuple[str, bool]]:
@@ -185,8 +186,13 @@ class IndexWriter:
         self._numbers.update(numbers)
         return numbers, new
 
-    def _move_contacts(self, changes: dict[int, tuple[int, Facts]], numbers: dict[str, int], updated: list[int]) -> int:
-        """Bring the contact tree in line with the changed documents; the last change that altered it, or 0."""
+    def _move_contacts(
+        self, changes: dict[int, tuple[int, Facts]], numbers: dict[str, int], updated: list[int], revived: set[int]
+    ) -> int:
+        """Bring the contact tree in line with the changed documents; the last change that altered it, or 0.
+
+        `revived` were deleted: where deleted contacts are no subjects, their documents come with them again.
+        """
         stored = self._stored_contacts(updated)
         gone: list[tuple[int]] = []
         contacts: list[tuple[object, ...]] = []
@@ -202,7 +208,7 @@ class IndexWriter:
             chain = {numbers[ancestor]: depth for ancestor, depth in facts.chain}
             shortcode = None if facts.shortcode is None else numbers[facts.shortcode]
             primary = None if facts.primary_contact is None else numbers[facts.primary_contact]
-            if before == (chain, shortcode, primary):
+            if before == (chain, shortcode, primary) and n not in revived:
                 continue
             if before is not None:
                 gone.append((n,))

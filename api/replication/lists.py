@@ -80,23 +80,34 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
 async def get_deletes(request: web.Request, user: User) -> web.Response:
     """POST get-deletes: which of these documents are deleted or purged for the caller.
 
-    Those that never existed are neither (REPL-90..92).
+    Those that never existed are neither (REPL-90..92). Every id is answered, also what was never the caller's: a phone
+    must learn of the deletion of what it had to keep when it lost sight of it (REPL-93).
     """
-    asked = (await read_object(request)).get("doc_ids")
+    body = await read_object(request)
+    asked = body.get("doc_ids")
     if not isinstance(asked, list):
         raise bad_request("`doc_ids` must be an array of document ids.")
     ids = list(dict.fromkeys(each for each in asked if isinstance(each, str) and each))
-    if not ids:
-        return json_response({"doc_ids": []})
-    rows, purged = await asyncio.gather(request.config_dict[DB].all_docs(ids), purged_ids(request, user, ids))
-    gone = {row["id"] for row in rows if (row.get("value") or {}).get("deleted")} | purged
-    return json_response({"doc_ids": [doc_id for doc_id in ids if doc_id in gone]})
+    rows, purged = await asyncio.gather(known_rows(request, ids), purged_ids(request, user, ids))
+    gone = {row["id"] for row in rows if row["value"].get("deleted")} | purged
+    answer = {"doc_ids": [doc_id for doc_id in ids if doc_id in gone]}
+    if body.get("include_revoked") is True:  # REPL-136
+        live = [row["id"] for row in rows if row["id"] not in gone]
+        visible = await allowed_rows(request, user_scope(request, user), live)
+        answer["revoked_ids"] = [doc_id for doc_id in live if doc_id not in visible]
+    return json_response(answer)
+
+
+async def known_rows(request: web.Request, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """CouchDB's rows, in order, of those documents that exist or did."""
+    rows = await request.config_dict[DB].all_docs(ids) if ids else []
+    return [row for row in rows if row.get("value")]
 
 
 async def purged_ids(request: web.Request, user: User, ids: Sequence[str]) -> set[str]:
     """Those marked in the purge database of the caller's roles, as CouchDB has it now; none where there is none."""
     role_set = role_set_hash(user.roles)
-    if role_set is None:
+    if role_set is None or not ids:
         return set()
     name = purge_db_prefix(request.config_dict[CONFIG].database) + role_set
     try:

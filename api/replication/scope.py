@@ -28,4 +28,6 @@ def account_scope(
     unassigned = truthy(settings.get("district_admins_access_unallocated_messages")) and settings.has_permission(
         roles, UNASSIGNED_PERMISSION
     )
-    return scope_of(name, roles, facilities, contact_id, settings.get("replication_depth"), unassigned)
+    deleted_contacts = settings.get("deleted_contacts_keep_documents") is not False  # REPL-36
+    depth = settings.get("replication_depth")
+    return scope_of(name, roles, facilities, contact_id, depth, unassigned, deleted_contacts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class IdAndRev(TypedDict):
@@ -22,10 +22,14 @@ class IdsAndRevs(TypedDict):
 
 class AskedDeletes(TypedDict):
     doc_ids: list[str]
+    include_revoked: NotRequired[bool]
 
 
 class Deletes(TypedDict):
+    """`revoked_ids` where they were asked for: documents that exist and are not the caller's any more."""
+
     doc_ids: list[str]
+    revoked_ids: NotRequired[list[str]]
 
 
 class PurgedIds(TypedDict, total=False):

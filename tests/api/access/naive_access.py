@@ -115,8 +115,14 @@ def limits(roles: list[str], configured: list[dict[str, Any]]) -> tuple[int, int
     return depth, report_depth, any(entry.get("replicate_primary_contacts") for entry in tied)
 
 
-def visible_ids(bodies: dict[str, dict[str, Any]], user: dict[str, Any], settings: dict[str, Any]) -> set[str]:
-    """All documents among these, by their last live bodies, that belong to the user."""
+def visible_ids(
+    bodies: dict[str, dict[str, Any]], user: dict[str, Any], settings: dict[str, Any], deleted: set[str]
+) -> set[str]:
+    """All documents among these, by their last live bodies, that belong to the user.
+
+    The deleted ones are subjects only where the user's settings keep them so (REPL-36).
+    """
+    gone = set() if user["keeps_deleted"] else deleted
     contact_depth, report_depth, primary_wanted = limits(user["roles"], settings["replication_depth"])
 
     def depth_in_scope(doc: dict[str, Any]) -> int | None:
@@ -139,14 +145,15 @@ def visible_ids(bodies: dict[str, dict[str, Any]], user: dict[str, Any], setting
     primary: dict[str, int] = {}
     for doc in bodies.values():
         depth = depth_in_scope(doc)
-        if depth is not None:
+        if depth is not None and doc["_id"] not in gone:
             add(doc, depth)
             contact = doc.get("contact")
             main = text(contact if not isinstance(contact, dict) else contact.get("_id"))
             if primary_wanted and main in bodies and bodies[main].get("type") in CONTACTS:
                 primary[main] = min(depth, primary.get(main, depth))
     for main, depth in primary.items():
-        add(bodies[main], depth)
+        if main not in gone:
+            add(bodies[main], depth)
 
     sensitive = [*user["facilities"], user["contact_id"]]
     sensitive += [shortcode(bodies[each]) for each in list(sensitive) if each in bodies and depth_rows(bodies[each])]

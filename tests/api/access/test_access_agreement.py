@@ -39,7 +39,7 @@ def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, li
     place = Place.at(0)
     for batch in history:
         world.apply(batch)
-        expected = visible_ids(world.last_live, user, {"replication_depth": limits})
+        expected = visible_ids(world.last_live, user, {"replication_depth": limits}, world.deleted)
         live = expected - world.deleted
 
         assert world.listed(scope, deletions=True) == expected  # REPL-51, REPL-76
@@ -73,7 +73,7 @@ def test_purged_documents_are_in_no_list_and_no_feed(
     world.writer.forget_role_set(str(role_set_hash(["others"])))
     for batch in history:
         world.apply(batch)
-    visible_now = visible_ids(world.last_live, user, {"replication_depth": limits}) - world.deleted
+    visible_now = visible_ids(world.last_live, user, {"replication_depth": limits}, world.deleted) - world.deleted
     marked.discard("doc-5")
 
     found = listing(world.writer.connection, scope)

@@ -84,7 +84,7 @@ def test_a_client_that_reads_while_contacts_move_misses_nothing(steps: list[Any]
 
     world.fed(scope, limit, known, place)
 
-    expected = visible_ids(world.last_live, HOME, {"replication_depth": []}) - world.deleted
+    expected = visible_ids(world.last_live, HOME, {"replication_depth": []}, world.deleted) - world.deleted
     check_nothing_lost(world, scope, {doc_id: f"{world.generation[doc_id]}-x" for doc_id in expected}, known)
     world.writer.close()
 

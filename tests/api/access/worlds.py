@@ -120,6 +120,7 @@ users = st.fixed_dictionaries(
         "facilities": st.lists(st.sampled_from(PLACES), max_size=2, unique=True),
         "contact_id": st.one_of(st.none(), st.sampled_from(PEOPLE)),
         "unassigned": st.booleans(),
+        "keeps_deleted": st.booleans(),
     }
 )
 
@@ -199,7 +200,8 @@ class World:
 
 
 def scope_for(user: Body, limits: list[Body]) -> Scope:
-    return scope_of(user["name"], user["roles"], user["facilities"], user["contact_id"], limits, user["unassigned"])
+    account = (user["name"], user["roles"], user["facilities"], user["contact_id"])
+    return scope_of(*account, limits, user["unassigned"], user["keeps_deleted"])
 
 
 def check_nothing_lost(world: World, scope: Scope, current: dict[str, str], known: dict[str, str]) -> None:
@@ -215,4 +217,11 @@ def check_nothing_lost(world: World, scope: Scope, current: dict[str, str], know
         assert known.get(doc_id) == rev or excused, f"{doc_id} was lost"
 
 
-HOME = {"name": "asha", "roles": ["chw"], "facilities": ["place-0"], "contact_id": None, "unassigned": False}
+HOME = {
+    "name": "asha",
+    "roles": ["chw"],
+    "facilities": ["place-0"],
+    "contact_id": None,
+    "unassigned": False,
+    "keeps_deleted": True,
+}
