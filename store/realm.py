@@ -18,6 +18,15 @@ from store.errors import CompilationError, StoreError
 
 _HARNESS = (files(__package__) / "data" / "harness.js").read_text("utf-8")
 _STACK_BYTES = 512 * 1024
+_STATUS_OF_ERROR = {  # of `throw(["error", slug, reason])`; any other is a 500
+    "bad_request": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "conflict": 409,
+}
 
 
 class JavaScriptError(StoreError):
@@ -26,8 +35,8 @@ class JavaScriptError(StoreError):
     @classmethod
     def from_thrown(cls, thrown: Any) -> JavaScriptError:
         if isinstance(thrown, dict) and "error" in thrown:
-            status = 406 if thrown["error"] == "not_acceptable" else None
-            return cls(str(thrown.get("reason", "")), slug=str(thrown["error"]), status=status)
+            slug = str(thrown["error"])
+            return cls(str(thrown.get("reason", "")), slug=slug, status=_STATUS_OF_ERROR.get(slug))
         return cls(thrown if isinstance(thrown, str) else json_text(thrown), slug="unknown_error")
 
 

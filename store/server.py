@@ -115,7 +115,7 @@ WITH_MORE = frozenset({"_compact", "_index", "_partition", "_shards"})  # may be
 DESIGN: Mapping[str, Mapping[str, DocumentHandler]] = {
     "_view": {"GET": views.query_view, "POST": views.query_view},
     "_info": {"GET": views.design_info},
-    "_update": dict.fromkeys(("GET", "PUT", "POST", "DELETE"), design.update),
+    "_update": dict.fromkeys(("PUT", "POST", "DELETE"), design.update),
     "_show": dict.fromkeys(("GET", "PUT", "POST", "DELETE"), design.show),
     "_list": {"GET": design.list_rows, "POST": design.list_rows},
     "_rewrite": dict.fromkeys(("GET", "PUT", "POST", "DELETE"), design.rewrite),
@@ -236,7 +236,8 @@ def _cut_short(call: Call, error: StoreError) -> web.StreamResponse | None:
 
 
 def _failure(error: StoreError) -> web.Response:
-    headers = {"Allow": error.reason.removeprefix("Only ").removesuffix(" allowed")} if error.status == 405 else None
+    is_about_methods = error.status == 405 and error.reason.startswith("Only ")
+    headers = {"Allow": error.reason.removeprefix("Only ").removesuffix(" allowed")} if is_about_methods else None
     response = answer({"error": error.slug, "reason": error.reason}, error.status, headers)
     if error.status == 408:
         response.force_close()  # the rest of the body is not waited for

@@ -76,6 +76,8 @@ class ViewParams:
                 found["group_level"] = EXACT if _boolean(name, text) else 0
             elif name == "stale":
                 found["update"] = _stale(text)
+            elif name == "stable":  # with one shard every read is
+                _boolean(name, text)
         for name, value in (body or {}).items():
             if name in _FROM_TEXT:
                 member, read = _FROM_TEXT[name]
@@ -86,6 +88,8 @@ class ViewParams:
                 found["group_level"] = EXACT if _boolean(name, value) else 0
             elif name == "stale":
                 found["update"] = _stale(value)
+            elif name == "stable":
+                _boolean(name, value)
         return cls(**found)
 
     def reduces(self, has_reduce: bool) -> bool:

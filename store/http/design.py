@@ -14,7 +14,7 @@ from aiohttp import web
 from store import reads
 from store.database import Database, DesignDoc
 from store.documents import load_object, parse_edit
-from store.errors import MethodNotAllowed, NotFound, NotImplementedByStore, StoreError, TooLarge
+from store.errors import NotFound, NotImplementedByStore, StoreError, TooLarge
 from store.http.call import JSON, STANDARD_HEADERS, Call
 from store.http.documents import write_one
 from store.http.javascript_request import javascript_request
@@ -26,11 +26,9 @@ _RESPONSE_MEMBERS = frozenset({"code", "headers", "body", "base64", "json"})
 
 
 async def update(call: Call, database: Database, ddoc_id: str) -> web.Response:
-    """PUT or POST /{db}/_design/{ddoc}/_update/{function}[/{docid}]: write what the function makes of the document."""
+    """PUT, POST or DELETE /{db}/_design/{ddoc}/_update/{function}[/{docid}]: write what is made of the document."""
     if not call.rest:
         raise StoreError("Invalid path.", slug="update_error", status=404)
-    if call.method not in ("PUT", "POST"):
-        raise MethodNotAllowed("Only POST,PUT allowed")
     ddoc, source = _function(call, database, ddoc_id, "updates")
     doc_id = "/".join(call.rest[1:]) or None
     request = javascript_request(call, database, doc_id=doc_id, body=await call.body())

@@ -140,7 +140,7 @@ async def test_update_is_refused_by_validation_as_any_write(store: Client, db: s
 async def test_update_is_not_read(store: Client, ddoc: str) -> None:
     refused = await store.get(f"{ddoc}/_update/count/a")
 
-    assert (refused.status, refused.headers["Allow"]) == (405, "POST,PUT")
+    assert (refused.status, refused.headers["Allow"]) == (405, "DELETE,POST,PUT")
     assert (await store.post(f"{ddoc}/_update")).body == {"error": "update_error", "reason": "Invalid path."}
 
 
@@ -214,3 +214,32 @@ async def test_list_of_nothing_is_404(store: Client, ddoc: str) -> None:
 
 async def test_rewrite_is_501(store: Client, ddoc: str) -> None:
     assert (await store.get(f"{ddoc}/_rewrite/x")).status == 501
+
+
+@pytest.mark.parametrize(
+    ("thrown", "status"),
+    [
+        ("bad_request", 400),
+        ("unauthorized", 401),
+        ("forbidden", 403),
+        ("not_found", 404),
+        ("method_not_allowed", 405),
+        ("conflict", 409),
+        ("weird", 500),
+    ],
+)
+async def test_error_that_a_function_throws_has_its_status(store: Client, db: str, thrown: str, status: int) -> None:
+    source = f"function () {{ throw(['error', '{thrown}', 'why']); }}"
+    await store.put(f"{db}/_design/thrower", {"shows": {"f": source}, "updates": {"f": source}})
+
+    for answer in (
+        await store.get(f"{db}/_design/thrower/_show/f"),
+        await store.post(f"{db}/_design/thrower/_update/f"),
+    ):
+        assert (answer.status, answer.body) == (status, {"error": thrown, "reason": "why"})
+
+
+async def test_update_by_delete(store: Client, db: str) -> None:
+    await store.put(f"{db}/_design/by", {"updates": {"f": "function (doc, req) { return [null, req.method]; }"}})
+
+    assert (await store.delete(f"{db}/_design/by/_update/f")).raw == b"DELETE"
