@@ -8,6 +8,7 @@ from api import replication
 from api.handlers import (
     app_files,
     bulk_delete,
+    config_history,
     contacts,
     contacts_by_phone,
     credentials,
@@ -64,6 +65,7 @@ def routes(database: str) -> list[web.RouteDef]:
     return [
         *settings.ROUTES,
         *settings.routes(database),
+        *config_history.ROUTES,
         *people.ROUTES,
         *places.ROUTES,
         *users.ROUTES,

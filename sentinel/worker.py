@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from core.config import Config
+from core.config_history import ConfigHistory
 from core.couch.changes import Batch, follow
 from core.couch.client import Couch, connect
 from core.dates import local_zone
@@ -114,6 +115,7 @@ class Leadership:
         self.checkpoint = Checkpoint(sentinel_db)
         self.retries = Retries(sentinel_db, now)
         self.configuration = Configuration(self.db, now)
+        self.history = ConfigHistory(self.db, now)
         self.state = WorkerState(sentinel_db, lease.owner, now)
         self.processor = Processor(self.db, sentinel_db, self.retries, now=now, may_write=lease.check)
         self.jobs = Jobs(
@@ -143,6 +145,7 @@ class Leadership:
             works = [
                 self.configuration.follow(heartbeat_s, self.announce),
                 self.follow_feed(heartbeat_s),
+                self.history.follow(heartbeat_s),
                 self.repeat(self.retry, RETRY_INTERVAL_S),
                 self.announce_controls(),
                 self.repeat(self.operator.obey, OPERATOR_INTERVAL_S),

@@ -1,0 +1,127 @@
+"""What settings and forms were before: each of their bodies is kept in the logs database, and can be put back."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from core.couch.changes import follow
+from core.couch.client import Database, Doc, Row
+from core.dates import iso_of
+from core.errors import Conflict, DomainError, NotFound
+from core.settings import SETTINGS_ID
+
+log = logging.getLogger(__name__)
+
+KEPT = 50  # bodies of each document
+FORM_PREFIX = "form:"
+REV = re.compile(r"\d+-[0-9a-f]+")
+
+
+def is_config(doc_id: str) -> bool:
+    return doc_id == SETTINGS_ID or doc_id.startswith(FORM_PREFIX)
+
+
+class ConfigHistory:
+    """`config-history:<doc id>:<rev>` for every body that was seen, the present one among them (65 CONF-83)."""
+
+    def __init__(self, db: Database, now: Callable[[], datetime]) -> None:
+        self.db = db
+        self.logs_db = db.couch.db(f"{db.name}-logs")
+        self.now = now
+
+    async def follow(self, heartbeat_s: float) -> None:
+        """Keep what is there now, then whatever comes, until cancelled."""
+        position = (await self.db.info())["update_seq"]
+        forms = await self.db.all_docs(startkey=FORM_PREFIX, endkey=f"{FORM_PREFIX}\ufff0")
+        await self.record([SETTINGS_ID, *(row["id"] for row in forms)])
+        async for batch in follow(self.db, position, heartbeat_s=heartbeat_s):
+            await self.record(change.id for change in batch.changes if is_config(change.id))
+
+    async def record(self, doc_ids: Iterable[str]) -> None:
+        for doc_id in doc_ids:
+            await self.record_revs(doc_id)
+
+    async def record_revs(self, doc_id: str) -> None:
+        """Keep the document's present body, and those before it that came since the last one kept."""
+        doc = await self.db.find(doc_id, revs=True)
+        if doc is None:
+            return
+        known = await self.kept(doc_id)
+        revisions = doc["_revisions"]
+        revs = [f"{revisions['start'] - age}-{digest}" for age, digest in enumerate(revisions["ids"][:KEPT])]
+        new = revs[: next((index for index, rev in enumerate(revs) if rev in known), len(revs))]
+        for rev in reversed(new):
+            await self.keep(doc_id, rev)
+        await self.forget_oldest(doc_id)
+
+    async def keep(self, doc_id: str, rev: str) -> None:
+        try:
+            body = await self.db.get(doc_id, rev=rev, attachments=True)
+            attachments = {
+                name: {"content_type": each["content_type"], "data": each["data"]}
+                for name, each in body.pop("_attachments", {}).items()
+            }
+            kept = {name: value for name, value in body.items() if name not in ("_id", "_rev")}
+            entry = {"type": "config-history", "doc_id": doc_id, "rev": rev, "date": iso_of(self.now()), "body": kept}
+            await self.logs_db.put({"_id": history_id(doc_id, rev), **entry, "_attachments": attachments})
+        except (Conflict, NotFound):
+            return  # kept already, or gone: CouchDB compacts old bodies
+        except DomainError as error:
+            if error.status >= 500:
+                raise
+            log.warning("%s cannot be kept: %s", history_id(doc_id, rev), error.message)
+
+    async def forget_oldest(self, doc_id: str) -> None:
+        kept = await self.kept(doc_id)
+        surplus = sorted(kept, key=generation)[:-KEPT]
+        await self.logs_db.bulk_docs(
+            [{"_id": kept[rev]["id"], "_rev": kept[rev]["value"]["rev"], "_deleted": True} for rev in surplus]
+        )
+
+    async def kept(self, doc_id: str, **params: Any) -> dict[str, Row]:
+        """The rows of `_all_docs` of what is kept of a document, by rev."""
+        prefix = history_id(doc_id, "")
+        rows = await self.logs_db.all_docs(startkey=prefix, endkey=f"{prefix}\ufff0", **params)
+        revs = {row["id"].removeprefix(prefix): row for row in rows}
+        return {rev: row for rev, row in revs.items() if REV.fullmatch(rev)}  # form:a and form:a:b share a beginning
+
+    async def entries(self, doc_id: str) -> list[Doc]:
+        """`{rev, date}` of each body kept, the newest first. NotFound when there is none."""
+        kept = await self.kept(doc_id, include_docs=True)
+        if not kept:
+            raise NotFound(f"There is no history of {doc_id}")
+        return [{"rev": rev, "date": kept[rev]["doc"]["date"]} for rev in sorted(kept, key=generation, reverse=True)]
+
+    async def body(self, doc_id: str, rev: str) -> Doc:
+        """The document as it was, without attachments. NotFound."""
+        return {"_id": doc_id, "_rev": rev, **(await self.entry(doc_id, rev))["body"]}
+
+    async def restore(self, doc_id: str, rev: str) -> str:
+        """Write the body of that rev again, with its attachments: the new rev. NotFound."""
+        entry = await self.entry(doc_id, rev, attachments=True)
+        attachments = {
+            name: {"content_type": each["content_type"], "data": each["data"]}
+            for name, each in entry.get("_attachments", {}).items()
+        }
+        body = {**entry["body"], **({"_attachments": attachments} if attachments else {})}
+        restored = await self.db.update(doc_id, lambda doc: {**body, **({"_rev": doc["_rev"]} if doc else {})})
+        return str((restored or {})["_rev"])
+
+    async def entry(self, doc_id: str, rev: str, **params: Any) -> Doc:
+        entry = await self.logs_db.find(history_id(doc_id, rev), **params)
+        if entry is None:
+            raise NotFound(f"There is no history of {doc_id} at {rev}")
+        return entry
+
+
+def history_id(doc_id: str, rev: str) -> str:
+    return f"config-history:{doc_id}:{rev}"
+
+
+def generation(rev: str) -> tuple[int, str]:
+    number, _, digest = rev.partition("-")
+    return int(number), digest
