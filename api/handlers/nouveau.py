@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from api.responses import JSON_TYPE, Stream, json_response
 from api.search.index import Hit
 from api.search.query import match_of
 from api.search.tokens import Kind
+from core.couch.client import Database
 from core.errors import InvalidInput
 
 DEFAULT_LIMIT = 25
 MOST_HITS = 200_000
 MOST_DOCS = 10_000
 LONGEST_QUERY = 100_000  # characters
-DOCS_AT_ONCE = 500
+HITS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Search:
 
 
 async def search(request: web.Request) -> web.StreamResponse:
-    """GET and POST /<db>/_design/medic/_nouveau/{index}: the hits of a query, streamed when documents come with them.
+    """GET and POST /<db>/_design/medic/_nouveau/{index}: the hits of a query, a few hundred in memory at a time.
 
     `q`, `limit`, `sort`, `bookmark` and `include_docs` from the query or the JSON body. Online users.
     """
@@ -72,31 +74,27 @@ async def search(request: web.Request) -> web.StreamResponse:
         "total_hits": page.total,
         "bookmark": None if last is None else write_bookmark(last),
     }
-    hits = [hit_object(hit, index) for hit in page.hits]
-    if not asked.include_docs:
-        return json_response({**head, "hits": hits}, headers=lag_headers(behind))
-    return await stream_with_docs(request, head, hits, lag_headers(behind))
-
-
-async def stream_with_docs(
-    request: web.Request, head: Mapping[str, Any], hits: Sequence[dict[str, Any]], headers: Mapping[str, str]
-) -> web.StreamResponse:
-    """The hits with their documents, a few hundred in memory at a time; without those deleted a moment ago."""
-    db = request.config_dict[DB]
-    response = Stream(headers={"Content-Type": JSON_TYPE, **headers})
+    response = Stream(headers={"Content-Type": JSON_TYPE, **lag_headers(behind)})
     await response.prepare(request)
     await response.write(orjson.dumps(head)[:-1] + b',"hits":[')
     separator = b""
-    for start in range(0, len(hits), DOCS_AT_ONCE):
-        part = hits[start : start + DOCS_AT_ONCE]
-        docs = await db.get_many(hit["id"] for hit in part)
-        found = [orjson.dumps({**hit, "doc": docs[hit["id"]]}) for hit in part if hit["id"] in docs]
-        if found:
-            await response.write(separator + b",".join(found))
+    for start in range(0, len(page.hits), HITS_AT_ONCE):
+        hits = [hit_object(hit, index) for hit in page.hits[start : start + HITS_AT_ONCE]]
+        if asked.include_docs:
+            hits = await with_docs(request.config_dict[DB], hits)
+        if hits:
+            await response.write(separator + orjson.dumps(hits)[1:-1])
             separator = b","
+        await asyncio.sleep(0)  # a client that reads fast must not keep the others waiting
     await response.write(b"]}")
     await response.write_eof()
     return response
+
+
+async def with_docs(db: Database, hits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The hits with their documents, but for those deleted a moment ago."""
+    docs = await db.get_many(hit["id"] for hit in hits)
+    return [{**hit, "doc": docs[hit["id"]]} for hit in hits if hit["id"] in docs]
 
 
 async def search_info(request: web.Request) -> web.StreamResponse:
@@ -167,7 +165,7 @@ def read_sort(sort: Any, index: Index) -> bool:
         sort = sort[0]
     if sort not in (None, index.sort, f"-{index.sort}"):
         raise InvalidInput(f"`sort` must be {index.sort} or -{index.sort}")
-    return sort == f"-{index.sort}"
+    return sort is not None and sort != index.sort
 
 
 def hit_object(hit: Hit, index: Index) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient
 
 from core.couch.client import Database
 from tests.api.family import FAMILY, VISIT
+from tests.conftest import eventually
 
 Client = TestClient[Any, Any]
 
@@ -20,7 +21,11 @@ async def family(client: Client, db: Database) -> Client:
 
 
 async def ids(client: Client, kind: str, **query: str) -> list[str]:
-    answer = await client.get(f"/api/v1/{kind}/uuid", params=query)
+    async def from_a_level_index() -> Any:
+        answer = await client.get(f"/api/v1/{kind}/uuid", params=query)
+        return answer if "X-Replication-Lag" not in answer.headers else None
+
+    answer = await eventually(from_a_level_index, within_s=30)
     assert answer.status == 200
     page = await answer.json()
     assert page["cursor"] is None
@@ -68,6 +73,7 @@ async def test_reports_by_word_value_and_form(family: Client, db: Database) -> N
 async def test_every_hit_is_on_one_page(client: Client, db: Database) -> None:
     people = [{"_id": f"p{number:03}", "type": "person", "name": f"Otieno {number}"} for number in range(250)]
     await db.bulk_docs(people)
+    await ids(client, "contact", freetext="nobody")  # and wait for the index
     found: list[str] = []
     cursor: str | None = "null"
     while cursor is not None:
