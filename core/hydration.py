@@ -18,7 +18,7 @@ async def hydrate_ids(db: Database, doc_ids: Sequence[str]) -> AsyncIterator[lis
     for start in range(0, len(doc_ids), BATCH):
         batch = doc_ids[start : start + BATCH]
         docs = await db.get_many(batch)
-        full = dict(zip(docs, await hydrate(db, list(docs.values())), strict=True))
+        full = dict(zip(docs, await hydrate(db, list(docs.values()), shared=True), strict=True))
         yield [
             {"id": each, "doc": full[each]} if each in full else {"id": each, "error": "not_found"} for each in batch
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import gather
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.couch.client import Database, Doc
@@ -130,12 +130,13 @@ def subject_key(doc: Doc, keys: Sequence[Sequence[str]]) -> str | None:
 # --- hydrate ----------------------------------------------------------------------------------------------------------
 
 
-async def hydrate(db: Database, docs: Sequence[Doc]) -> list[Doc]:
+async def hydrate(db: Database, docs: Sequence[Doc], *, shared: bool = False) -> list[Doc]:
     """Copies of the documents with parents, contacts, links and subjects in full (MOD-42..46), in the same order.
 
     One view read for the subjects' shortcodes and at most three multi-gets, whatever the number of documents: named
     ids and embedded chains; chains only seen in what came; primary contacts and links. Documents need not be stored.
     Only the levels themselves are copied: nested values are shared with `docs` and must not be changed in place.
+    `shared`, for who only writes them out: a contact that many of them name is one object in all of them.
     """
     wanted = [doc for doc in docs if is_contact_doc(doc) or is_record(doc)]
     if not wanted:
@@ -152,7 +153,16 @@ async def hydrate(db: Database, docs: Sequence[Doc]) -> list[Doc]:
     asked |= chains
     links = {each for doc in (*wanted, *known.values()) if is_contact_doc(doc) for each in linked_ids(doc)} - asked
     known |= await db.get_many(sorted(links))
-    return [hydrated(doc, known, by_shortcode) for doc in docs]
+    if not shared:
+        return [hydrated(doc, by_shortcode, known, lambda contact: hydrated_contact(contact, known)) for doc in docs]
+    made: dict[int, Doc] = {}
+
+    def once(contact: Doc) -> Doc:
+        if id(contact) not in made:
+            made[id(contact)] = hydrated_contact(contact, known)
+        return made[id(contact)]
+
+    return [hydrated(doc, by_shortcode, known, once) for doc in docs]
 
 
 async def find_by_shortcodes(db: Database, shortcodes: Iterable[str]) -> dict[str, Doc]:
@@ -190,11 +200,14 @@ def named_ids(doc: Doc) -> list[str]:
 def chain_ids(doc: Any) -> list[str]:
     """The ids of the embedded `parent` chain, up to the first element without one (MOD-40) or a repetition."""
     ids: list[str] = []
-    for node in ancestors(doc):
-        found = id_of(node)
-        if found is None:
+    own = id_of(doc) if isinstance(doc, dict) else None
+    node = doc.get("parent") if isinstance(doc, dict) else None
+    while isinstance(node, dict) and len(ids) <= DEEPEST:
+        found = node.get("_id")
+        if not isinstance(found, str) or not found or found == own or found in ids:
             break
         ids.append(found)
+        node = node.get("parent")
     return ids
 
 
@@ -205,22 +218,23 @@ def linked_ids(contact: Doc) -> list[str]:
     return [found for each in references if (found := id_of(each))]
 
 
-def hydrated(doc: Doc, known: Mapping[str, Doc], by_shortcode: Mapping[str, Doc]) -> Doc:
+def hydrated(doc: Doc, by_shortcode: Mapping[str, Doc], known: Mapping[str, Doc], in_full: Callable[[Doc], Doc]) -> Doc:
+    """The document with its contacts `in_full`."""
     if is_contact_doc(doc):
-        return hydrated_contact(doc, known)
+        return in_full(doc)
     if not is_record(doc):
         return doc
     full = dict(doc)
     contact = doc.get("contact")
     if contact:
         submitter = known.get(id_of(contact) or "") or contact
-        full["contact"] = hydrated_contact(submitter, known) if isinstance(submitter, dict) else submitter
+        full["contact"] = in_full(submitter) if isinstance(submitter, dict) else submitter
     for name, keys in (("patient", PATIENT_KEYS), ("place", PLACE_KEYS)):
         full.pop(name, None)
         key = subject_key(doc, keys)
         subject = (by_shortcode.get(key) or known.get(key)) if key else None
         if subject is not None and is_contact_doc(subject):
-            full[name] = hydrated_contact(subject, known)
+            full[name] = in_full(subject)
     return full
 
 

@@ -17,7 +17,7 @@ async def contacts_by_phone(db: Database, rules: PhoneRules, number: str) -> lis
     ending = "".join(each for each in number if each.isdigit())[-ENDING_DIGITS:]
     rows = await db.view("medic-phones", "contacts_by_phone_ending", key=ending, include_docs=True)
     docs = [row["doc"] for row in rows if row.get("doc")]
-    return await hydrate(db, [doc for doc in docs if means(rules, str(doc["phone"]), number)])
+    return await hydrate(db, [doc for doc in docs if means(rules, str(doc["phone"]), number)], shared=True)
 
 
 def means(rules: PhoneRules, phone: str, number: str) -> bool:

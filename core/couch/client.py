@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from io import BytesIO, IOBase
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
 from yarl import URL
 
 from core.config import Config
@@ -71,23 +73,30 @@ class Couch:
     ) -> bytes:
         """The answer's body as it came; see `request`. A `body` that is an open file is sent as it is."""
         data = body if body is None or isinstance(body, bytes | IOBase) else orjson.dumps(body)
-        if isinstance(data, bytes) and len(data) > LARGE_BODY_BYTES:
-            data = BytesIO(data)
-        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        sent = CIMultiDict({**JSON_HEADERS, "Authorization": self.authorization, **(headers or {})})
+        target = f"{path}{query_string(params)}"
         try:
-            async with self.session.request(
-                method,
-                URL(f"{self.server_url}{path}{query_string(params)}", encoded=True),
-                data=data,
-                headers={**JSON_HEADERS, "Authorization": self.authorization, **(headers or {})},
-                **options,
-            ) as response:
-                answer = await response.read()
+            if timeout is None and (data is None or (isinstance(data, bytes) and len(data) <= LARGE_BODY_BYTES)):
+                status, answer = await self._exchange(method, target, sent, data or b"")
+            else:
+                url = URL(f"{self.server_url}{target}", encoded=True)
+                content = BytesIO(data) if isinstance(data, bytes) else data
+                options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+                async with self.session.request(method, url, data=content, headers=sent, **options) as response:
+                    status, answer = response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise from_network(error) from error
-        if response.status >= 400:
-            raise from_answer(response.status, answer)
+        if status >= 400:
+            raise from_answer(status, answer)
         return answer
+
+    async def _exchange(self, method: str, target: str, headers: CIMultiDict[str], body: bytes) -> tuple[int, bytes]:
+        async with asyncio.timeout(self.session.timeout.total):
+            exchange = await self.connections.ask(method, target, headers, body)
+            try:
+                return exchange.status, await exchange.read()
+            finally:
+                exchange.close()
 
 
 class Database:
