@@ -188,11 +188,13 @@ async def test_a_recreated_document_shows_only_the_live_change(district: Any) ->
     await district.db.delete("R1", doc["_rev"])
     rev = await district.db.put(visit("R1", "60001"))
 
-    answer = await changes(district, f"since={since}")
+    async def live_again() -> Any:
+        rows = (await changes(district, f"since={since}"))["results"]
+        return rows if "deleted" not in rows[-1] else None
 
-    assert [(row["id"], row["changes"], "deleted" in row) for row in answer["results"]] == [
-        ("R1", [{"rev": rev}], False)
-    ]
+    rows = await eventually(live_again)  # the index may stand between the two
+
+    assert [(row["id"], row["changes"]) for row in rows] == [("R1", [{"rev": rev}])]
 
 
 async def test_all_leaves_are_listed_when_asked_for(district: Any) -> None:
