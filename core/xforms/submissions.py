@@ -61,7 +61,7 @@ class Submitter:
     phone: str | None
 
 
-# Writes a `_bulk_docs` body as the submitter, and checks beforehand that these new documents may be hers.
+# Writes a `_bulk_docs` body as the submitter, and checks beforehand that these documents are hers to write.
 Write = Callable[[BinaryIO], Awaitable[list[Row]]]
 Check = Callable[[list[Doc]], Awaitable[None]]
 
@@ -99,8 +99,9 @@ async def store_submission(
         if not docs and not changed:
             return []
         check_sizes(report, wanted)
-        await check([*([report] if stored is None else []), *docs])
-        rows = await write(await asyncio.to_thread(bulk_body, [*([report] if changed else []), *docs], wanted))
+        docs = [report, *docs] if changed else docs
+        await check(docs)
+        rows = await write(await asyncio.to_thread(bulk_body, docs, wanted))
         if changed and isinstance(from_row(rows[0]), Conflict):
             continue  # the same instance came twice at once
         return written(rows)

@@ -124,26 +124,20 @@ async def test_a_form_that_is_known_is_not_sent_again(client: Client, forms: Non
     assert (again.status, await again.read()) == (304, b"")
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/openrosa/formList"),
+async def test_who_brings_no_login_is_asked_for_it(client: Client) -> None:
+    reads = ("formList", "forms/net_visit.xml", "forms/net_visit/manifest", "forms/net_visit/media/x")
+    requests = [
+        *(("GET", f"/openrosa/{path}") for path in reads),
+        *((method, "/openrosa/submission") for method in ("HEAD", "POST")),
         ("GET", "/formList"),
-        ("GET", "/openrosa/forms/net_visit.xml"),
-        ("GET", "/openrosa/forms/net_visit/manifest"),
-        ("GET", "/openrosa/forms/net_visit/media/x"),
-        ("HEAD", "/openrosa/submission"),
-        ("POST", "/openrosa/submission"),
         ("POST", "/submission"),
-    ],
-)
-async def test_who_brings_no_login_is_asked_for_it(client: Client, method: str, path: str) -> None:
+    ]
     headers = {"Authorization": "", **BROWSER}
-    answer = await client.request(method, path, headers=headers, allow_redirects=False)
+    answers = [await client.request(*each, headers=headers, allow_redirects=False) for each in requests]
 
-    assert answer.status == 401  # OR-40, OR-60
-    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
-    assert answer.headers["X-OpenRosa-Version"] == "1.0"
+    assert [answer.status for answer in answers] == [401] * len(requests)  # OR-40, OR-60
+    assert all(answer.headers["WWW-Authenticate"].startswith("Basic realm=") for answer in answers)
+    assert all(answer.headers["X-OpenRosa-Version"] == "1.0" for answer in answers)
 
 
 # --- from a table to a report -----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidInput
 from core.xforms.contact_docs import contact_docs, named_contacts
-from core.xforms.instance import read_instance
+from core.xforms.instance import doc_id_of, read_instance
 from core.xforms.reports import Meaning, Produced, file_names, report_of
 from core.xforms.safe_xml import parse_xml
 
@@ -192,6 +192,14 @@ def test_any_instance_becomes_its_fields(children: Any, repeats: frozenset[str])
 )
 def test_an_instance_is_known_by_its_id(xml: str) -> None:
     assert read_instance(xml.encode()).doc_id == INSTANCE_ID  # OR-26
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "doc_id"),
+    [("uuid:not-one", "or-676cf3df34cee5531694bbe1e164b235"), ("x", "or-2d711642b726b04401627ca9fbac32f5")],
+)
+def test_an_id_that_is_no_uuid_becomes_a_digest(instance_id: str, doc_id: str) -> None:
+    assert doc_id_of(instance_id) == doc_id  # OR-26
 
 
 def test_an_instance_names_its_form() -> None:
