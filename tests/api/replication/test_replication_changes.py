@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import eventually
+
 A1 = {"_id": "A1", "parent": {"_id": "H1", "parent": {"_id": "D1"}}}
 H1 = {"_id": "H1", "parent": {"_id": "D1"}}
 H2 = {"_id": "H2", "parent": {"_id": "D1"}}
