@@ -21,7 +21,8 @@ _NOT_GZIP = "Request body is not properly gzipped."
 async def read_whole(request: web.Request, limit_bytes: int, window_s: float) -> bytes:
     """The body in one piece. Raises TooLarge, BadRequest, UnsupportedMediaType or RequestTimeout."""
     content = request.content
-    if content.is_eof() and "Content-Encoding" not in request.headers:  # nearly always: it came with its headers
+    plain = "Content-Encoding" not in request.headers
+    if plain and content.is_eof() and content.exception() is None:  # nearly always: it came with its headers
         whole = content.read_nowait()
         if len(whole) > limit_bytes:
             raise TooLarge(_TOO_LARGE)
