@@ -14,7 +14,7 @@ from aiohttp import web
 
 from api.auth import require_online
 from api.errors import StorageError
-from api.keys import CONFIG, DB, SEARCH
+from api.keys import DB, SEARCH
 from api.params import read_json
 from api.replication.lists import lag_headers
 from api.responses import JSON_TYPE, Stream, json_response
@@ -105,7 +105,7 @@ async def search_info(request: web.Request) -> web.StreamResponse:
     state = await engine.state()
     found = {
         "num_docs": await engine.count(index.kind),
-        "disk_size": request.config_dict[CONFIG].search_index.stat().st_size,  # of both indexes
+        "disk_size": await engine.size_bytes(),  # of both indexes
         "update_seq": state.couch_seq,
         "pending": state.pending,
     }

@@ -60,6 +60,10 @@ class SearchIndex:
         """How many documents of the kind are in the index."""
         return await self._readers.ask(self._pool, count_hits, kind, None)
 
+    async def size_bytes(self) -> int:
+        """Of the whole file, with what has not been moved into it yet."""
+        return await self._readers.ask(None, file_size)
+
     async def ids(self, kind: Kind, match: str | None, start: str | None, limit: int) -> list[str]:
         """The ids of the hits in their order, from `start` on."""
         return await self._readers.ask(self._pool, find_ids, kind, match, start, limit)
@@ -82,6 +86,11 @@ class SearchIndex:
                 if loop.time() > deadline_s:
                     return missing
                 await asyncio.sleep(POLL_S)
+
+
+def file_size(connection: sqlite3.Connection) -> int:
+    (pages,), (page_bytes,) = (connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    return int(pages * page_bytes)
 
 
 def find_ids(connection: sqlite3.Connection, kind: Kind, match: str | None, start: str | None, limit: int) -> list[str]:
