@@ -16,7 +16,7 @@ from core.errors import InvalidInput, TooLarge
 from core.xforms.catalogue import PREFIX, xform_name
 from core.xforms.generated import completed
 
-MARK = PREFIX.encode()
+MARK = f'"{PREFIX}'.encode()  # how the id of a form begins in a body
 
 
 async def with_forms_converted(request: web.Request, rest: list[str], body: bytes) -> bytes:

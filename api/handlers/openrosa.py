@@ -9,7 +9,7 @@ from aiohttp import web
 from api.auth import holds
 from api.forwarded import origin
 from api.keys import COUCH
-from api.openrosa import HEADERS, collector, openrosa, xml_response
+from api.openrosa import HEADERS, XML, collector, openrosa, xml_response
 from api.proxy import ask, next_chunk
 from api.responses import Stream
 from api.sessions import User
@@ -88,7 +88,7 @@ async def get_xform(request: web.Request) -> web.Response:
         answer.set_status(304)
         return answer
     answer.body = await request.config_dict[FORMS].xml(form)
-    answer.headers["Content-Type"] = "text/xml; charset=utf-8"
+    answer.headers["Content-Type"] = XML
     return answer
 
 

@@ -52,7 +52,7 @@ async def post_submission(request: web.Request) -> web.Response:
     """POST /openrosa/submission: `xml_submission_file` and the files it names as multipart/form-data; 201.
 
     The same instance may come again, with the same answers and further files, and stays one report; with others it
-    is 409. Permission: can_create_records, and the form's own.
+    is 409. Permission: can_create_records and the form's own; can_edit where the instance brings further documents.
     """
     user = collector(request)
     settings = request[REQUEST_SETTINGS]
@@ -65,6 +65,9 @@ async def post_submission(request: web.Request) -> web.Response:
         submitter = await submitter_of(request, user)
 
         async def check(docs: list[Doc]) -> None:
+            further = [doc for doc in docs if doc["_id"] != submission.instance.doc_id]
+            if further and not holds(request, user, "can_edit"):
+                raise InsufficientPrivileges  # as for any document that is no record
             if user.offline and not all(await accepted(request, user_scope(request, user), docs)):
                 raise Forbidden("The submission is about somebody outside your area")
 

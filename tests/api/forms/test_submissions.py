@@ -334,6 +334,15 @@ async def test_who_may_not_submit_is_told(client: Client, asha: Any, db: Databas
     assert wrong == 401  # OR-24
 
 
+async def test_further_documents_need_can_edit(client: Client, asha: Any, db: Database, make_user: Any) -> None:
+    clerk = await make_user("clerk", roles=["data_entry"], contact_id="p-asha")
+    refused, _ = await submit(client, clerk, E1)
+    stored, _ = await submit(client, clerk, E1.replace('db-doc="true"', ""))
+
+    assert (refused, stored) == (403, 201)
+    assert await db.find(NEWBORN) is None
+
+
 async def test_an_administrator_submits_without_a_contact(client: Client, asha: Any, db: Database) -> None:
     status, _ = await submit(client, {}, E1)
     report = await db.get(INSTANCE_ID)
