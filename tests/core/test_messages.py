@@ -194,8 +194,8 @@ def test_a_reply_to_a_denied_sender_is_denied_though_its_phone_is_rewritten() ->
     assert states(doc) == ["denied"]  # MSG-9
 
 
-def repeated(writer: Messenger, times: int) -> list[str]:
-    doc = report()
+def repeated(writer: Messenger, times: int, doc_id: str = "r1") -> list[str]:
+    doc = {**report(), "_id": doc_id}
     for _ in range(times):
         writer.add_message(doc, {"message": "again"})
     return states(doc)
@@ -213,9 +213,18 @@ def test_the_guard_forgets_after_half_an_hour_of_silence() -> None:
     repeated(writer, 5)
     clock.now += timedelta(minutes=30)
 
-    assert repeated(writer, 1) == ["duplicate"]  # MSG-8
+    assert repeated(writer, 1, "r2") == ["duplicate"]  # MSG-8
     clock.now += timedelta(minutes=30, seconds=1)
-    assert repeated(writer, 1) == ["pending"]
+    assert repeated(writer, 1, "r3") == ["pending"]
+
+
+def test_a_document_processed_again_is_not_another_message() -> None:
+    writer = messenger()
+    docs = [{**report(), "_id": f"r{number}"} for number in (*range(5), 4, 4, 0, 5)]
+    for doc in docs:
+        writer.add_message(doc, {"message": "again"})
+
+    assert [states(doc)[0] for doc in docs] == ["pending"] * 8 + ["duplicate"]  # MSG-8, TRN-10
 
 
 def test_the_guard_keeps_its_memory_small() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from core.couch.changes import Change as FeedChange
+from core.couch.changes import change_of as feed_change_of
 from core.couch.client import Database, Doc, Row
 from core.errors import InvalidInput
 from core.settings import Settings
@@ -343,6 +344,40 @@ async def test_repetition_writes_nothing(deployment: Deployment, preg: Preg) -> 
 
     assert (await deployment.db.info())["update_seq"] == before[0]["update_seq"]
     assert (await deployment.sentinel_db.info())["update_seq"] == before[1]["update_seq"]
+
+
+async def test_revision_we_wrote_ourselves_is_not_read_again(deployment: Deployment, preg: Preg) -> None:  # TRN-5
+    class Reading(Database):
+        """Notes the documents it is asked for together."""
+
+        asked: set[str]
+
+        async def get_many(self, ids: Iterable[str]) -> dict[str, Doc]:
+            wanted = list(ids)
+            self.asked.update(wanted)
+            return await super().get_many(wanted)
+
+    db = Reading(deployment.db.couch, deployment.db.name)
+    db.asked = set()
+    processor, transitions = deployment.processor(db), await deployment.transitions()
+
+    async def process() -> set[str]:
+        db.asked = set()
+        answer = await deployment.db.changes(deployment.position)
+        deployment.position = answer["last_seq"]
+        await processor.process([feed_change_of(row) for row in answer["results"]], transitions)
+        return db.asked
+
+    await deployment.store(preg("r1"))
+    first, echo = await process(), await process()
+    await deployment.store({**await deployment.db.get("r1"), "edited": True})
+    edited = await process()
+    [person] = await deployment.created_by("r1")
+
+    assert "r1" in first
+    assert "r1" not in echo
+    assert person["_id"] in echo  # it has no infodoc yet (INF-5)
+    assert "r1" in edited
 
 
 async def test_batch_of_unrelated_reports_takes_a_constant_number_of_calls(  # design §5
