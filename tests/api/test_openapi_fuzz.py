@@ -30,7 +30,7 @@ from api.openapi import api_routes, document
 from core.config import Config
 from tests.conftest import basic, free_port, wait_for_http
 
-EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "2"))
 
 DOCUMENT = document(api_routes(create_app(Config(couch_url="http://admin:secret@127.0.0.1:1/medic"))))
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
@@ -44,6 +44,14 @@ CONFORMANCE = CHECKS.get_by_names(
         "response_headers_conformance",
     ]
 )
+REJECTION = CHECKS.get_by_names(["negative_data_rejection"])
+# Where a wrong body may be answered with 200: a list tells for each account whether it was made (EP-USR-31), and the
+# query wins (EP-HYD-1, EP-CBP-1).
+TAKES_WRONG_BODIES = {
+    *(f"POST /api/v{version}/users" for version in (1, 2, 3)),
+    "POST /api/v1/hydrate",
+    "POST /api/v1/contacts-by-phone",
+}
 # The settings are written last: whatever they become must not decide how the others are answered.
 OPERATIONS = sorted(
     (found.ok() for found in SCHEMA.get_all_operations()),
@@ -86,6 +94,7 @@ KNOWN = {
     "type": ["contacts", "dhis", "feedback", "messages", "reports", "user-devices"],
     "form": ["visit.xml", "V.json", ".xml", "visit"],
     "key": ["sms.example"],
+    "rev": ["1-abc"],
 }
 
 
@@ -168,7 +177,8 @@ def first_settings(running: Running) -> dict[str, Any]:
 def test_answers_are_as_described(running: Running, operation: Any, caller: str) -> None:
     """Right and wrong requests alike; a status of 500 is an answer only where it is described (DIV-22)."""
     names = [parameter.name for parameter in operation.path_parameters]
-    known = st.fixed_dictionaries({name: st.sampled_from([None, *KNOWN[name]]) for name in names})
+    known = st.fixed_dictionaries({name: st.sampled_from([None, *KNOWN.get(name, [])]) for name in names})
+    checks = CONFORMANCE + ([] if operation.label in TAKES_WRONG_BODIES else REJECTION)
     cases = st.one_of(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
 
     @settings(
@@ -185,13 +195,13 @@ def test_answers_are_as_described(running: Running, operation: Any, caller: str)
             if value is not None:
                 case.path_parameters[name] = value
         response = running.call(case, caller, accept)
-        case.validate_response(response, checks=CONFORMANCE)
+        case.validate_response(response, checks=checks)
         assert response.status_code < 500 or str(response.status_code) in operation.definition.raw["responses"]
 
     try:
         check()
     finally:
-        if operation.label == "PUT /api/v1/settings":
+        if operation.label == "PUT /api/v1/settings" or "restore" in operation.path:
             running.put_settings(first_settings(running))
 
 
@@ -205,7 +215,7 @@ ODD_TEXTS = [
     "9" * 400,
     "%5B" * 300,
     "%22",
-    "a" * 7000,
+    "a" * 3000,
 ]
 
 
