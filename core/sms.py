@@ -51,6 +51,7 @@ class SmsExchange:
     """One exchange under one state of the settings; every step may be repeated (SMS-5).
 
     `process` stores new records through the synchronous transitions and gives a row for each, as `_bulk_docs` does.
+    `note_changed` is told the ids of the documents whose tasks were changed.
     """
 
     db: Database
@@ -58,6 +59,7 @@ class SmsExchange:
     translations: Translations
     now: Callable[[], datetime]
     process: Process
+    note_changed: Callable[[Iterable[str]], object] = list
 
     async def exchange(self, messages: Any, updates: Any) -> list[Doc]:
         """Store the messages, apply the updates, and answer what to send: `[{id, to, content}]` (SMS-4).
@@ -240,6 +242,7 @@ class SmsExchange:
         for _ in range(WRITE_ATTEMPTS):
             docs = await self.db.get_many(wanted)
             rows = await self.db.bulk_docs([doc for doc in docs.values() if change(doc)])
+            self.note_changed(row["id"] for row in rows if "error" not in row)
             failures = [(row, failure) for row in rows if (failure := from_row(row)) is not None]
             for _row, failure in failures:
                 if not isinstance(failure, Conflict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import wraps
 from typing import Any, NotRequired, TypedDict
 
@@ -81,7 +82,10 @@ async def sms_exchange(request: web.Request) -> SmsExchange:
         note_writes(request, (row["id"] for row in rows if "error" not in row))
         return rows
 
-    return SmsExchange(request.config_dict[DB], settings, translations, incoming.now, process)
+    def note_changed(doc_ids: Iterable[str]) -> None:
+        note_writes(request, doc_ids)
+
+    return SmsExchange(request.config_dict[DB], settings, translations, incoming.now, process, note_changed)
 
 
 def render_for_gateway(request: web.Request, error: DomainError) -> web.Response:

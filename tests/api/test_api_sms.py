@@ -10,6 +10,7 @@ import orjson
 from aiohttp.test_utils import TestClient
 
 from core.couch.client import Database, Doc
+from tests.conftest import eventually
 
 Client = TestClient[Any, Any]
 JSON = {"Accept": "application/json"}
@@ -147,3 +148,15 @@ async def test_gateway_needs_its_permission(client: Client, make_user: Any) -> N
     assert (refused.status, (await refused.json())["message"]) == (403, "Insufficient privileges")
     assert unknown.status == 401
     assert prompted.headers["WWW-Authenticate"].startswith("Basic ")  # SMS-1
+
+
+async def test_documents_whose_messages_were_reported_on_count_as_written(
+    client: Client, db: Database, sentinel_db: Database
+) -> None:
+    task = {"messages": [{"uuid": "m-7", "to": "+254711000222", "message": "Hi"}], "state": "forwarded-by-gateway"}
+    await db.put({"_id": "r-7", "type": "data_record", "reported_date": 1, "tasks": [task]})
+
+    await client.post("/api/sms", json={"updates": [{"id": "m-7", "status": "DELIVERED"}]})
+
+    infodoc = await eventually(lambda: sentinel_db.find("r-7-info"))
+    assert infodoc["latest_replication_date"]  # EP-7, PROXY-15
