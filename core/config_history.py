@@ -18,11 +18,16 @@ log = logging.getLogger(__name__)
 
 KEPT = 50  # bodies of each document
 FORM_PREFIX = "form:"
+LONGEST_NAME = 250  # of a document or revision that a request asks for
 REV = re.compile(r"\d+-[0-9a-f]+")
 
 
 def is_config(doc_id: str) -> bool:
     return doc_id == SETTINGS_ID or doc_id.startswith(FORM_PREFIX)
+
+
+def may_be_kept(doc_id: str) -> bool:
+    return is_config(doc_id) and len(doc_id) <= LONGEST_NAME
 
 
 class ConfigHistory:
@@ -91,7 +96,7 @@ class ConfigHistory:
 
     async def entries(self, doc_id: str) -> list[Doc]:
         """`{rev, date}` of each body kept, the newest first. NotFound when there is none."""
-        kept = await self.kept(doc_id, include_docs=True)
+        kept = await self.kept(doc_id, include_docs=True) if may_be_kept(doc_id) else {}
         if not kept:
             raise NotFound(f"There is no history of {doc_id}")
         return [{"rev": rev, "date": kept[rev]["doc"]["date"]} for rev in sorted(kept, key=generation, reverse=True)]
@@ -112,7 +117,8 @@ class ConfigHistory:
         return str((restored or {})["_rev"])
 
     async def entry(self, doc_id: str, rev: str, **params: Any) -> Doc:
-        entry = await self.logs_db.find(history_id(doc_id, rev), **params)
+        is_named = may_be_kept(doc_id) and REV.fullmatch(rev) and len(rev) <= LONGEST_NAME
+        entry = await self.logs_db.find(history_id(doc_id, rev), **params) if is_named else None
         if entry is None:
             raise NotFound(f"There is no history of {doc_id} at {rev}")
         return entry
