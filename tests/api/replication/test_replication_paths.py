@@ -99,6 +99,33 @@ async def test_offline_column_of_the_path_table(district: Any) -> None:
     assert not wrong
 
 
+OUTSIDE: list[tuple[str, str, Any]] = [
+    ("GET", "/_users/_all_docs", FIREWALL),
+    ("GET", "/_all_dbs", FIREWALL),
+    ("GET", "/_utils/", FIREWALL),
+    ("GET", "/_node/_local/_config", FIREWALL),
+    ("GET", "/_config", FIREWALL),
+    ("POST", "/_replicate", FIREWALL),
+    ("GET", "/medic-sentinel/_all_docs", FIREWALL),
+    ("PUT", "/somewhere/", FIREWALL),
+    ("GET", "/api/v1/unknown", FIREWALL),
+    ("GET", "/_session", 200),
+    ("GET", "/", 200),
+    ("GET", "/dbinfo", 200),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "expected"), OUTSIDE, ids=[f"{row[0]} {row[1]}" for row in OUTSIDE])
+async def test_offline_column_of_the_path_table_outside_the_database(
+    district: Any, method: str, path: str, expected: Any
+) -> None:
+    response = await district.client.request(
+        method, path, headers={**district.asha, "Accept": "application/json", "Content-Type": "application/json"}
+    )
+
+    assert (await response.json() if isinstance(expected, dict) else response.status) == expected
+
+
 async def test_leaves_of_a_foreign_document_are_an_empty_list(district: Any) -> None:
     own = await district.get("P1?open_revs=all")
     foreign = await district.get("R6?open_revs=all")
