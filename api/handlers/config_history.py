@@ -39,7 +39,7 @@ async def get_history(request: web.Request) -> web.Response:
 
 
 @describe(
-    Operation(access=Access.ACCOUNT, permissions=("can_configure",), answers={200: dict[str, Any]}, errors=(404,))
+    Operation(access=Access.ACCOUNT, permissions=("can_configure",), answers={200: dict[str, Any]}, errors=(400, 404))
 )
 async def get_body(request: web.Request) -> web.Response:
     """GET /api/v1/config-history/{id}/{rev}: the document as it was. Permission: can_configure."""
@@ -47,7 +47,9 @@ async def get_body(request: web.Request) -> web.Response:
     return json_response(await history(request).body(request.match_info["id"], request.match_info["rev"]))
 
 
-@describe(Operation(access=Access.ACCOUNT, permissions=("can_configure",), answers={200: Restored}, errors=(404, 409)))
+@describe(
+    Operation(access=Access.ACCOUNT, permissions=("can_configure",), answers={200: Restored}, errors=(400, 404, 409))
+)
 async def restore_body(request: web.Request) -> web.Response:
     """POST /api/v1/config-history/{id}/{rev}/restore: write it again, with its attachments; `{ok, id, rev}`.
 
