@@ -10,7 +10,7 @@ from aiohttp import web
 
 from api.auth import REFUSED
 from api.errors import error_middleware, render
-from api.handlers.docs import write_openapi
+from api.handlers.docs import DESCRIPTION, Description
 from api.keys import CONFIG, NOW, STOPPING
 from api.lifespan import LIFESPANS, end_feeds
 from api.login_limits import limit_logins
@@ -50,5 +50,5 @@ def create_app(config: Config, now: Callable[[], datetime] = utc_now) -> web.App
     app.on_response_prepare.append(before_headers)
     app.on_shutdown.append(end_feeds)
     app.add_routes([*public, *routes(config.database)])
-    app.on_startup.append(write_openapi)
+    app[DESCRIPTION] = Description(app)
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -13,22 +15,41 @@ from api.operations import Access, Operation, describe
 from api.responses import JSON_TYPE
 
 CACHED = "public, max-age=300"
-OPENAPI = web.AppKey("openapi", bytes)
+
+
+class Description:
+    """The document and the page, the same for all who ask; made once, when somebody does."""
+
+    def __init__(self, app: web.Application) -> None:
+        self.app = app
+
+    @cached_property
+    def openapi(self) -> bytes:
+        return orjson.dumps(document(api_routes(self.app)))
+
+    @cached_property
+    def page(self) -> str:
+        described = orjson.loads(self.openapi)
+        return templates.get_template("docs.html").render(api=described, groups=by_tag(described))
+
+
+DESCRIPTION = web.AppKey("description", Description)
 
 
 @describe(Operation(access=Access.PUBLIC, answers={200: dict[str, Any]}))
 async def get_openapi(request: web.Request) -> web.Response:
     """GET /api/openapi.json: this description of the API, made of what stands beside the handlers."""
-    body = request.config_dict[OPENAPI]
+    description = request.config_dict[DESCRIPTION]
+    body = await asyncio.to_thread(lambda: description.openapi)
     return web.Response(body=body, headers={"Content-Type": JSON_TYPE, "Cache-Control": CACHED})
 
 
 @describe(Operation(access=Access.PUBLIC, answers={200: {"text/html": str}}))
 async def get_docs(request: web.Request) -> web.Response:
     """GET /api/docs: a page that shows this description and tries operations; it needs no other server."""
-    described = orjson.loads(request.config_dict[OPENAPI])
+    description = request.config_dict[DESCRIPTION]
     return web.Response(
-        text=templates.get_template("docs.html").render(api=described, groups=by_tag(described)),
+        text=await asyncio.to_thread(lambda: description.page),
         content_type="text/html",
         headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": CACHED},
     )
@@ -53,11 +74,6 @@ def by_tag(described: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
         for method, operation in operations.items():
             groups[operation["tags"][0]].append({"method": method.upper(), "path": path, **operation})
     return groups
-
-
-async def write_openapi(app: web.Application) -> None:
-    """On start, when every route is known: the document is the same for all who ask."""
-    app[OPENAPI] = orjson.dumps(document(api_routes(app)))
 
 
 ROUTES = [
