@@ -22,6 +22,7 @@ from api.sessions import User
 from core.couch.client import Doc
 from core.errors import DomainError, Forbidden, Unauthorized
 from core.new_users import UsernameTaken, create_user
+from core.settings import Settings
 from core.shapes import NewUser, UserChanges
 from core.user_csv import UserRow
 from core.user_fields import InvalidUser, forbidden_to_self
@@ -99,12 +100,20 @@ def allow_creation(request: web.Request, bodies: Iterable[Any]) -> User:
     return user
 
 
+def settings_of(request: web.Request) -> Settings:
+    """The settings, with the password policy of the profile where they name none (EP-USR-40, DIV-15)."""
+    settings = request[REQUEST_SETTINGS]
+    if request.config_dict[CONFIG].compat != "cht" or "password_policy" in settings.values:
+        return settings
+    return Settings({**settings.values, "password_policy": "cht"}, settings.rev)
+
+
 async def create(request: web.Request, body: Any, *, several_places: bool = False) -> Doc:
     config = request.config_dict[CONFIG]
     try:
         answer, rows = await create_user(
             request.config_dict[DB],
-            request[REQUEST_SETTINGS],
+            settings_of(request),
             body,
             now_ms=now_ms(),
             app_url=origin(request),
@@ -165,7 +174,7 @@ async def change_user(request: web.Request, *, several_places: bool) -> web.Resp
     config = request.config_dict[CONFIG]
     answer = await update_user(
         request.config_dict[DB],
-        request[REQUEST_SETTINGS],
+        settings_of(request),
         name,
         body,
         now_ms=now_ms(),
