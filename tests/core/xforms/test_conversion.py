@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 from lxml import etree, html
@@ -148,6 +149,16 @@ def test_the_same_form_gives_the_same_bytes() -> None:
 def test_what_the_stylesheets_report_is_a_failure(source: bytes, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         convert(source)  # FORM-21
+
+
+def test_what_authors_write_reads_no_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.xml"
+    secret.write_text("<root><item><name>found</name><label>found</label></item></root>")
+    address = f"document('file://{secret}')"
+    body = f"""<select1 ref="/hv/a"><label>A <output value="{address}/root/item/name"/></label>
+      <itemset nodeset="{address}/root/item"><value ref="name"/><label ref="label"/></itemset></select1>"""
+
+    assert "found" not in convert(xform("<a/>", '<bind nodeset="/hv/a"/>', body)).form
 
 
 # --- markdown ---------------------------------------------------------------------------------------------------------
