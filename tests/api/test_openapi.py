@@ -79,7 +79,15 @@ async def test_the_page_asks_no_other_server_for_anything(client: TestClient[Any
 
 
 OPENROSA = ("openrosa.py", "submissions.py")  # a protocol of its own
-UNDESCRIBED = ("app_files.py", "login.py", "nouveau.py", "password_reset.py", "session.py", "storage.py", "token_login.py")
+UNDESCRIBED = (
+    "app_files.py",
+    "login.py",
+    "nouveau.py",
+    "password_reset.py",
+    "session.py",
+    "storage.py",
+    "token_login.py",
+)
 
 
 def test_handlers_read_the_query_through_declared_parameters_only() -> None:
