@@ -23,6 +23,7 @@ PAGE_POLICY = (
 )
 CONTENT_TYPES = {
     "script.js": "application/javascript",
+    "startup.js": "application/javascript",
     "style.css": "text/css",
     "docs.js": "application/javascript",
     "docs.css": "text/css",

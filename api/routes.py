@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api import replication
+from api import replication, startup
 from api.handlers import (
     app_files,
     bulk_delete,
@@ -50,6 +50,7 @@ def public_routes(database: str) -> list[web.RouteDef]:
     """Answered without asking who is calling (AUTH-9); the path of some depends on the main database's name."""
     return [
         *public.ROUTES,
+        *startup.ROUTES,
         *monitoring.ROUTES,
         *docs.ROUTES,
         *session.ROUTES,

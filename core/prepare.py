@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 OLDEST_COUCHDB = (3, 0)
 SESSION_LIFETIME_S = 31_536_000
+# Of a start, in this order; the first is waiting for CouchDB (60 UPG-2).
+STEPS = ("checks", "install", "config")
 
 # What a fresh deployment begins with (10 PERM §5.2, 40 MSG-7, SEN-4).
 DEFAULT_SETTINGS: dict[str, Any] = {
@@ -64,8 +67,12 @@ def version_number(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in version.split("-")[0].split(".")[:2])
 
 
-async def prepare(couch: Couch, config: Config) -> None:
-    """Databases, security objects, design documents, settings and translations; safe to run at every start, by many."""
+async def prepare(couch: Couch, config: Config, begin: Callable[[str], None] = lambda step: None) -> None:
+    """Databases, security objects, design documents, settings and translations; safe to run at every start, by many.
+
+    `begin` is told the name of each step.
+    """
+    begin("install")
     await ensure_databases(config)
     main = couch.db(config.database)
     settings = await ensure_settings(main)
@@ -75,6 +82,7 @@ async def prepare(couch: Couch, config: Config) -> None:
         written = await install(couch.db(name), bundle.get(role, []), deploy_info=deploy_info)
         if written:
             log.info("installed in %s: %s", name, ", ".join(written))
+    begin("config")
     await ensure_translations(main)
     await ensure_session_lifetime(couch)
 

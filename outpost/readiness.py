@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 from core.config import Config
 from core.couch.client import Couch, connect
@@ -17,13 +18,16 @@ async def ready_alone(config: Config) -> None:
         await make_ready(couch, config, embedded=False)
 
 
-async def make_ready(couch: Couch, config: Config, *, embedded: bool) -> None:
-    """Wait for CouchDB, then install what every process relies on."""
+async def make_ready(
+    couch: Couch, config: Config, *, embedded: bool, begin: Callable[[str], None] = lambda step: None
+) -> None:
+    """Wait for CouchDB, then install what every process relies on. `begin` is told the name of each step."""
     pause_s, waited_s, said_s = 0.05, 0.0, 0.0
     while True:
         try:
+            begin("checks")
             await check_couchdb(couch)
-            await prepare(couch, config)
+            await prepare(couch, config, begin)
             return
         except DomainError as error:
             if error.status != 503:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from api.startup import answering_startup
 from core.config import Config
 from core.couch.client import connect
 from outpost import machine
@@ -184,9 +185,9 @@ async def supervise(config: Config, first: Sequence[str], then: Sequence[str]) -
     try:
         for command in first:
             supervisor.start(command, command)
-        async with connect(config) as couch:
-            ready = asyncio.create_task(make_ready(couch, config, embedded=bool(first)))
-            if not await first_of(ready, supervisor.stopped):
+        async with answering_startup(config) as start_up, connect(config) as couch:
+            preparing = make_ready(couch, config, embedded=bool(first), begin=start_up.begin)
+            if not await first_of(asyncio.create_task(preparing), supervisor.stopped):
                 return 0
         for name, command in named(then):
             supervisor.start(name, command)
