@@ -11,14 +11,14 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from core.couch.client import Database, Doc, Row
-from core.couch.errors import from_row
 from core.dates import add, ms_of, parse_duration
 from core.errors import Conflict, DomainError, InvalidInput
 from core.phones import PhoneRules
 from core.records import record_from_message, unparsable_record
 from core.settings import Settings
 from core.sms_offers import Ledger, Offer
-from core.sms_tasks import Task, messages_of, report_state, set_state, tasks_of
+from core.sms_reports import StateReport, apply_reports, change_docs, uuids_of
+from core.sms_tasks import set_state, tasks_of
 from core.translations import Translations
 
 log = logging.getLogger(__name__)
@@ -31,19 +31,10 @@ MOST_OUTGOING = 25
 # Rows looked at in an exchange; those of unacknowledged messages also bound the ledger of offers.
 MOST_PENDING = 100
 MOST_UNACKNOWLEDGED = 1000
-WRITE_ATTEMPTS = 4
 LEDGER = "sms-offers"
 WAITING = frozenset({"pending", "forwarded-to-gateway"})
 INCOMING_IDS = UUID("5e1f4b52-7f0e-5a38-9a52-0f6b6f1d2a11")
 PARSED_AT_ONCE = 50
-
-GATEWAY_STATES: Mapping[str, str] = {
-    "UNSENT": "received-by-gateway",
-    "PENDING": "forwarded-by-gateway",
-    "SENT": "sent",
-    "DELIVERED": "delivered",
-    "FAILED": "failed",
-}
 
 
 @dataclass(frozen=True)
@@ -120,41 +111,8 @@ class SmsExchange:
 
     async def apply(self, updates: list[Any]) -> None:
         """Set the states that the gateway reports, in the order of the request (SMS-12..16)."""
-        reports = await self.with_uuids([each for each in updates if isinstance(each, dict)])
-        known = [each for each in reports if each.get("id")]
-        if not known:
-            return
-        ids = list(dict.fromkeys(str(each["id"]) for each in known))
-        rows = await self.db.view("medic-sms", "messages_by_uuid", keys=ids)
-        found = {row["key"] for row in rows}
-        if len(found) < len(ids):
-            log.info(
-                "updates of unknown messages are skipped: %s", ", ".join(each for each in ids if each not in found)
-            )
-        by_uuid: dict[str, list[Doc]] = {}
-        for each in known:
-            by_uuid.setdefault(str(each["id"]), []).append(each)
-        await self.change_docs((row["id"] for row in rows), lambda doc: self.apply_to(doc, by_uuid))
-
-    async def with_uuids(self, updates: list[Doc]) -> list[Doc]:
-        """The updates, those that name only a gateway reference with the uuid of its message (SMS-16)."""
-        refs = {str(each["gateway_ref"]) for each in updates if each.get("gateway_ref") and not each.get("id")}
-        if not refs:
-            return updates
-        rows = await self.db.view("medic-sms", "messages_by_gateway_ref", keys=sorted(refs))
-        uuids = {row["key"]: row["value"] for row in rows if row["value"]}
-        return [each if each.get("id") else {**each, "id": uuids.get(str(each.get("gateway_ref")))} for each in updates]
-
-    def apply_to(self, doc: Doc, by_uuid: Mapping[str, list[Doc]]) -> bool:
-        changed = False
-        for task in tasks_of(doc):
-            for update in (each for uuid in uuids_of(task) for each in by_uuid.get(uuid, [])):
-                state, details = state_of(update)
-                ref = update.get("gateway_ref")
-                changed |= report_state(
-                    task, state, now=self.now(), details=details, gateway_ref=str(ref) if ref else None
-                )
-        return changed
+        reports = [StateReport.from_update(each) for each in updates if isinstance(each, dict)]
+        self.note_changed(await apply_reports(self.db, reports, self.now))
 
     # --- outgoing -----------------------------------------------------------------------------------------------------
 
@@ -204,7 +162,8 @@ class SmsExchange:
                     gone.add(uuid)
             return changed
 
-        await self.change_docs((each.doc_id for each in offers if each.uuid in marks), change)
+        ids = (each.doc_id for each in offers if each.uuid in marks)
+        self.note_changed(await change_docs(self.db, ids, change))
         return gone
 
     async def store_ledger(self, stored: Doc | None, ledger: Ledger) -> None:
@@ -230,27 +189,6 @@ class SmsExchange:
     @property
     def sends_through_gateway(self) -> bool:
         return (self.settings.section("sms").get("outgoing_service") or OUR_GATEWAY) == OUR_GATEWAY
-
-    # --- writing ------------------------------------------------------------------------------------------------------
-
-    async def change_docs(self, ids: Iterable[str], change: Callable[[Doc], bool]) -> None:
-        """Read the documents and store those that `change` changed; again for those another writer came before.
-
-        Conflict when that happened four times to the same document (SMS-15).
-        """
-        wanted = list(dict.fromkeys(ids))
-        for _ in range(WRITE_ATTEMPTS):
-            docs = await self.db.get_many(wanted)
-            rows = await self.db.bulk_docs([doc for doc in docs.values() if change(doc)])
-            self.note_changed(row["id"] for row in rows if "error" not in row)
-            failures = [(row, failure) for row in rows if (failure := from_row(row)) is not None]
-            for _row, failure in failures:
-                if not isinstance(failure, Conflict):
-                    raise failure
-            wanted = [row["id"] for row, _ in failures]
-            if not wanted:
-                return
-        raise Conflict(f"Documents are being changed by others all the time: {', '.join(wanted)}")
 
 
 def as_list(value: Any, name: str) -> list[Any]:
@@ -279,16 +217,3 @@ def is_complete(message: Any) -> bool:
 def record_id(gateway_ref: str) -> str:
     """The document id of an incoming message: the same for every delivery of it (SMS-18)."""
     return str(uuid5(INCOMING_IDS, gateway_ref))
-
-
-def state_of(update: Mapping[str, Any]) -> tuple[str, Doc | None]:
-    """The state a gateway's status means, and its details (SMS-12)."""
-    status = update.get("status")
-    state = GATEWAY_STATES.get(status) if isinstance(status, str) else None
-    if state is None:
-        return "unrecognised", {"gateway_status": status}
-    return state, {"reason": update["reason"]} if update.get("reason") else None
-
-
-def uuids_of(task: Task) -> list[str]:
-    return [str(message["uuid"]) for message in messages_of(task) if message.get("uuid")]
