@@ -11,7 +11,7 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -78,6 +78,13 @@ class CookieRules:
 
     def seconds_left(self, cookie: Cookie, now_s: float) -> float:
         return cookie.issued_s + self.timeout_s - now_s
+
+    def signed(self, name: str, salt: str, now_s: float) -> Iterator[str]:
+        """New cookies for the account with this salt, one by each digest; of an older CouchDB only some are taken."""
+        text = f"{name}:{int(now_s):X}".encode()
+        for digest in self.digests:
+            signature = hmac.digest(self.secret + salt.encode(), text, digest)
+            yield base64.urlsafe_b64encode(text + b":" + signature).decode().rstrip("=")
 
     def accepts(self, cookie: Cookie, salt: str, now_s: float) -> bool:
         """Whether CouchDB takes the cookie of the account with this salt, and has no newer one to give for it."""

@@ -42,6 +42,8 @@ TEXTS = {
     "login.offline": "There is no connection to the server. Please try again.",
     "login.wait": "Too many attempts. Please wait ten seconds and try again.",
     "login.language": "Language",
+    "login.sso": "Log in with single sign-on",
+    "login.sso.user": "There is no account here for this identity. Please ask your administrator.",
     "login.token.redirect": "You are being logged in.",
     "login.token.invalid": "This link is not valid, or it was used before. Please ask for a new one.",
     "login.token.expired": "This link is too old. Please ask for a new one.",
@@ -59,7 +61,12 @@ TEXTS = {
 }
 
 # What a page says to an error of its POST.
-LOGIN_ERRORS = {"Not logged in": "login.incorrect"}
+LOGIN_ERRORS = {
+    "Not logged in": "login.incorrect",
+    "ssouserinvalid": "login.sso.user",
+    "loginerror": "login.error",
+    "Password Login Not Permitted For SSO Users": "login.sso",
+}
 TOKEN_ERRORS = {each: f"login.token.{each}" for each in ("invalid", "expired", "missing", "disabled")}
 PASSWORD_ERRORS = {
     "password-short": "password.length.minimum",
@@ -78,7 +85,9 @@ async def login_page(
 ) -> web.Response:
     """The login page; with `error`, a member of LOGIN_ERRORS, after a refused form."""
     given = request.query.get("redirect", "") if redirect is None else redirect
-    return await show(request, "login.html", LOGIN_ERRORS, error, status=status, redirect=given, user=user)
+    sso = "yes" if request[REQUEST_SETTINGS].get("oidc_provider") else ""
+    told = error or request.query.get("sso_error", "")  # AUTH-51
+    return await show(request, "login.html", LOGIN_ERRORS, told, status=status, redirect=given, user=user, sso=sso)
 
 
 async def token_page(request: web.Request, *, error: str = "", status: int = 200) -> web.Response:

@@ -73,6 +73,15 @@ async def log_in_with(
     session = await start_session(request, name, password)
     if isinstance(session, Refusal):
         return session
+    if await has_sso(request, name):
+        return Refusal(401, "Password Login Not Permitted For SSO Users")
+    return await logged_in(request, name, session, redirect=redirect, locale=locale)
+
+
+async def logged_in(
+    request: web.Request, name: str, session: IssuedSession, *, redirect: Any = None, locale: Any = None
+) -> LoggedIn | Refusal:
+    """What a login with this session tells the client."""
     try:
         account = await request.config_dict[SESSIONS].check(Credentials(cookie=session.value))
         if account is not None and "_admin" in account.roles:
@@ -120,6 +129,12 @@ async def log_in_anew(request: web.Request, name: str, password: str, **wishes: 
             return outcome
         await asyncio.sleep(RETRY_S)
     return Refusal(408, f"Login failed after {MOST_TRIES} retries")
+
+
+async def has_sso(request: web.Request, name: str) -> bool:
+    """Whether the account is one of the identity provider's, whose users have no password to use (AUTH-110)."""
+    login = await request.config_dict[COUCH].db("_users").find(USER_PREFIX + name)
+    return bool(login and login.get("oidc_username"))
 
 
 async def must_change_password(request: web.Request, name: str) -> bool:

@@ -32,6 +32,7 @@ from api.handlers import (
     session,
     settings,
     sms,
+    sso_login,
     storage,
     submissions,
     targets,
@@ -57,6 +58,7 @@ def public_routes(database: str) -> list[web.RouteDef]:
         *app_files.public_routes(database),
         *login.public_routes(database),
         *token_login.public_routes(database),
+        *sso_login.public_routes(database),
         *password_reset.public_routes(database),
     ]
 

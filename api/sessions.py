@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from core.couch.changes import follow
 from core.couch.client import Couch, Database, Doc
 from core.couch.errors import from_answer, from_network
 from core.documents import facility_ids
-from core.errors import DomainError
+from core.errors import DomainError, Unauthorized
 from core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,17 @@ class Sessions:
             self._checking[key] = task
             task.add_done_callback(lambda done: self._checked(key, done))
         return await asyncio.shield(task)
+
+    async def issue(self, name: str) -> IssuedSession | None:
+        """A session for who proved elsewhere to own the account (AUTH-110); None where CouchDB takes none of ours."""
+        if not await self._learn(name) or self._rules is None:
+            return None
+        for value in self._rules.signed(name, self._salted[name][1], self.now_s()):
+            with suppress(Unauthorized):
+                account = await self._ask(Credentials(cookie=value))
+                if account is not None and account.name == name:
+                    return IssuedSession(value, self._rules.timeout_s)
+        return None
 
     def forget(self, name: str) -> None:
         """Let the account's next request be checked anew; call it after changing the account."""

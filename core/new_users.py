@@ -14,9 +14,10 @@ from core.documents import ContactTypes, lineage_ids
 from core.errors import Conflict, InvalidInput, NotFound
 from core.places import NewPlace, documents, read_place, references
 from core.settings import Settings
-from core.token_login import new_link
+from core.token_login import new_link, random_password
 from core.translations import load_translations
 from core.user_fields import (
+    SSO,
     InvalidUser,
     check_new_user,
     must_change_password,
@@ -25,7 +26,7 @@ from core.user_fields import (
     wants_token_login,
 )
 from core.user_places import check_contact, check_places, check_several, check_within, facility_of, read_places
-from core.users import user_id, users_db
+from core.users import ensure_sso_free, user_id, users_db
 
 
 class UsernameTaken(Conflict):
@@ -67,6 +68,7 @@ async def create_user(
     roles = roles_of(body, settings)
     check_new_user(body, roles, settings)
     name = body["username"]
+    await ensure_sso_free(db, body.get(SSO), name)
     if several_places:
         places, contact_id = read_existing(body, roles or (), settings)
         await ensure_free(db, name, now_ms)
@@ -85,6 +87,9 @@ async def create_user(
     login: Doc = {"type": "user", "password": body.get("password")}
     if force_password_change:
         login["password_change_required"] = must_change_password(body, roles or (), settings)
+    if body.get(SSO):
+        login |= {SSO: body[SSO], "password": random_password()}
+        profile["oidc_login"] = True
     answer: Doc = {}
     if wants_token_login(body, settings):
         link = new_link(settings, await load_translations(db), account, profile, app_url=app_url, now_ms=now_ms)

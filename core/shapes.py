@@ -130,6 +130,7 @@ class NewUser(UserProfile):
     place: str | list[str] | PlaceTree | None
     contact: str | PersonOfPlace | None
     token_login: Any
+    oidc_username: str | None
     password_change_required: Any
 
 
@@ -142,6 +143,7 @@ class UserChanges(UserProfile):
     place: str | list[str] | None
     contact: str | None
     token_login: Any
+    oidc_username: str | None
 
 
 @cache

@@ -34,7 +34,7 @@ SECRET_MEMBERS = frozenset({"derived_key", "iterations", "password", "password_s
 
 
 class LinkRefused(Unauthorized):
-    """The link leads nowhere: `invalid` or `expired`."""
+    """The link leads nowhere: `invalid`, `expired`, or a user of single sign-on."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,8 @@ def usable(account: Doc, token: str, now_ms: int) -> Doc:
     expires = member.get("expiration_date")
     if not isinstance(expires, int | float) or expires <= now_ms:
         raise LinkRefused("expired")
+    if account.get("oidc_username"):
+        raise LinkRefused("Token login not allowed for SSO users")
     return member
 
 

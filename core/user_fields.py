@@ -29,7 +29,8 @@ EDITABLE = (
     "external_id",
     "token_login",
 )
-CLEARABLE = ("place", "contact")
+SSO = "oidc_username"  # of the identity provider; not among the fields that EP-USR-52 names
+CLEARABLE = ("place", "contact", SSO)
 
 # EP-USR-20: what the deprecated `type` stands for.
 ROLES_OF_TYPE = {
@@ -79,7 +80,7 @@ def needs_place(roles: Sequence[str], settings: Settings) -> bool:
 def check_new_user(body: Doc, roles: Sequence[str] | None, settings: Settings) -> None:
     """Apply the checks of EP-USR-25 that need no lookup, in their order."""
     tokens = wants_token_login(body, settings)
-    required = ["username", "phone" if tokens else "password"]
+    required = ["username", *([] if body.get(SSO) else ["phone" if tokens else "password"])]
     if roles is not None and needs_place(roles, settings):
         required += ["place", "contact"]
     missing = [name for name in required if not body.get(name)]
@@ -88,7 +89,8 @@ def check_new_user(body: Doc, roles: Sequence[str] | None, settings: Settings) -
     if missing:
         fields = ", ".join(missing)
         raise InvalidUser(f"Missing required fields: {fields}", "fields.required", fields=fields)
-    if not tokens:
+    check_sso(body)
+    if not tokens and not body.get(SSO):
         check_password(body["password"], settings)
     if not isinstance(body["username"], str) or not USERNAME.fullmatch(body["username"]):
         raise InvalidUser(
@@ -100,7 +102,7 @@ def check_new_user(body: Doc, roles: Sequence[str] | None, settings: Settings) -
 
 def check_changes(body: Doc, settings: Settings) -> None:
     """Refuse an update without anything to change, or with something of the wrong type (EP-USR-52, 53)."""
-    if not any(name in body and (body[name] is not None or name in CLEARABLE) for name in EDITABLE):
+    if not any(name in body and (body[name] is not None or name in CLEARABLE) for name in (*EDITABLE, SSO)):
         raise InvalidUser(
             f"One of the following fields are required: {', '.join(EDITABLE)}",
             "fields.one.required",
@@ -122,9 +124,18 @@ def must_change_password(body: Doc, roles: Iterable[str], settings: Settings) ->
     """Whether a password that somebody else chose is to be replaced at the first login (10 AUTH-91)."""
     return not (
         body.get("password_change_required") is False
+        or body.get(SSO)
         or wants_token_login(body, settings)
         or settings.has_permission(roles, "can_skip_password_change")
     )
+
+
+def check_sso(body: Doc) -> None:
+    """Refuse an `oidc_username` that is no text, or that comes with another way to log in (10 AUTH-110)."""
+    if not isinstance(body.get(SSO), str | None):
+        raise InvalidInput(f'Property "{SSO}" must be a string.')
+    if body.get(SSO) and (body.get("password") or body.get("token_login")):
+        raise InvalidInput(f'Neither "password" nor "token_login" can be given with "{SSO}".')
 
 
 def check_password(password: Any, settings: Settings) -> None:
@@ -166,4 +177,4 @@ def profile_of(body: Doc) -> Doc:
 
 def forbidden_to_self(body: Doc, allowed: Iterable[str]) -> list[str]:
     """The members of a body that users may not change on their own account (EP-USR-51)."""
-    return [name for name in body if name in EDITABLE and name not in allowed]
+    return [name for name in body if name in (*EDITABLE, SSO) and name not in allowed]

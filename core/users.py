@@ -11,11 +11,13 @@ from core.couch.client import Database, Doc, Row
 from core.documents import facility_ids
 from core.errors import DomainError, InvalidInput, NotFound
 from core.settings import Settings
-from core.token_login import LoginLink, new_link, take_back, token_of
+from core.token_login import LoginLink, new_link, random_password, take_back, token_of
 from core.translations import load_translations
 from core.user_fields import (
+    SSO,
     InvalidUser,
     check_changes,
+    check_sso,
     must_change_password,
     needs_place,
     profile_of,
@@ -62,6 +64,7 @@ async def update_user(
     before = await users_db(db).find(user_id(name))
     if before is None:
         raise NotFound("Failed to find user.")
+    changes_of_sso = await sso_changes(db, before, body)
     wants_link = wants_token_login(body, settings)
     if (wants_link or body.get("password") is not None) and (name in server_admins or await is_server_admin(db, name)):
         raise InvalidInput("Admin passwords must be changed manually in the database")
@@ -70,6 +73,9 @@ async def update_user(
     changes |= await moved(db, settings, body, {**before, **changes}, several=several_places)
     check_offline_user({**before, **changes}, changes, settings)
     account, profile_changes = {**before, **changes}, profile_of(body)
+    if changes_of_sso:
+        changes |= changes_of_sso
+        profile_changes["oidc_login"] = True if changes[SSO] else None
     if (wants_link or "password" in changes) and (force_password_change or "password_change_required" in before):
         required = force_password_change and must_change_password(body, account.get("roles") or (), settings)
         changes["password_change_required"] = required and not by_self
@@ -102,6 +108,35 @@ async def replace_link(
         raise
     await take_back_link(db, before, now_ms)
     return {**answer, "token_login": {"expiration_date": link.expiration_ms}}
+
+
+async def sso_changes(db: Database, before: Doc, body: Doc) -> Doc:
+    """What an update changes for an account of the identity provider, or for one that becomes or was one (10 AUTH-110).
+
+    Whoever logs in there has a password nobody knows, so a new way to log in ends the one before.
+    """
+    check_sso(body)
+    wanted = (body[SSO] or None) if SSO in body else before.get(SSO)
+    if wanted and SSO not in body and (body.get("password") or body.get("token_login")):
+        raise InvalidInput(f'Neither "password" nor "token_login" can be given to a user with "{SSO}".')
+    if wanted == before.get(SSO):
+        return {}
+    if wanted is None:
+        if not body.get("password"):
+            raise InvalidInput(f'Property "password" is required when "{SSO}" is removed.')
+        return {SSO: None}
+    await ensure_sso_free(db, wanted, str(before["name"]))
+    ended = {"token_login": None, "password_change_required": None}
+    return {SSO: wanted, "password": random_password(), **ended}
+
+
+async def ensure_sso_free(db: Database, username: str | None, name: str) -> None:
+    """InvalidInput when the `oidc_username` belongs to another account than that of `name`."""
+    if not username:
+        return
+    rows = await users_db(db).view("users", "users_by_field", key=[SSO, username])
+    if any(row["id"] != user_id(name) for row in rows):
+        raise InvalidInput(f'The "{SSO}" {username} belongs to another user.')
 
 
 async def take_back_link(db: Database, account: Doc, now_ms: int) -> None:

@@ -15,6 +15,7 @@ from api.login_session import (
     LoggedIn,
     Refusal,
     form_fields,
+    has_sso,
     is_form,
     json_fields,
     log_in_anew,
@@ -71,6 +72,8 @@ async def change_password(request: web.Request, sent: Mapping[str, Any]) -> Logg
             return session
         request[FAILED_LOGIN] = True
         return Refusal(400, "current-password-incorrect")
+    if await has_sso(request, name):
+        raise InvalidInput("Password Reset Not Permitted For SSO Users")
     if password == current:
         return Refusal(400, "password-same")
     db = request.config_dict[DB]

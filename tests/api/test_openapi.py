@@ -85,6 +85,7 @@ UNDESCRIBED = (
     "nouveau.py",
     "password_reset.py",
     "session.py",
+    "sso_login.py",
     "storage.py",
     "token_login.py",
 )
