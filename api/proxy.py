@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
@@ -19,7 +18,7 @@ from api.keys import COUCH, REQUEST_ID, USER
 from api.responses import Stream
 from core.config import Config
 from core.couch.client import LARGE_BODY_BYTES, query_string
-from core.couch.connections import Exchange
+from core.couch.connections import Exchange, in_pieces
 from core.couch.errors import from_network
 from core.errors import Unauthorized
 
@@ -115,7 +114,9 @@ async def ask(
         if not streamed and (body is None or (isinstance(body, bytes) and len(body) <= LARGE_BODY_BYTES)):
             answer = await couch.connections.ask(method or request.method, target, sent, body or b"")
         else:
-            data = request.content if streamed else io.BytesIO(body) if isinstance(body, bytes) else body
+            data = request.content if streamed else in_pieces(body) if isinstance(body, bytes) else body
+            if isinstance(body, bytes):
+                sent["Content-Length"] = str(len(body))
             answer = await request.config_dict[UPSTREAM].request(
                 method or request.method,
                 URL(f"{couch.server_url}{target}", encoded=True),

@@ -10,12 +10,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from core.couch.client import Database, Doc, Row
+from core.couch.client import Database, Doc, Row, is_stored
 from core.couch.errors import from_row
 from core.documents import id_of, lineage_ids
-from core.errors import Conflict, DomainError
+from core.errors import DomainError
 from core.uuids import uuid7
 
 log = logging.getLogger(__name__)
@@ -42,14 +41,14 @@ async def create_together(
     """
     if len(docs) + (last is not None) == 1:  # cannot be torn apart
         if last is not None:
-            return [], await put(last.db, last.doc)
+            return [], await last.db.put(last.doc)
         return checked(await db.bulk_docs(docs)), None
     note = await leave_note(db, docs, last, now_ms)
     rows: list[Row] = []
     try:
         rows = await db.bulk_docs(docs)
         checked(rows)
-        rev = await put(last.db, last.doc) if last is not None else None
+        rev = await last.db.put(last.doc) if last is not None else None
     except DomainError as error:
         if error.status < 500 and await take_back(db, rows):
             await remove_note(db, note)
@@ -64,20 +63,6 @@ def checked(rows: list[Row]) -> list[Row]:
     if refusal is not None:
         raise type(refusal)(refusal.message)
     return rows
-
-
-async def put(db: Database, doc: Doc) -> str:
-    """Write one document: its new rev. Conflict unless what is stored is this very document.
-
-    It may be: a write whose answer is lost with the connection is sent again by aiohttp.
-    """
-    try:
-        return await db.put(doc)
-    except Conflict:
-        stored = await db.find(doc["_id"])
-        if not is_same({name: value for name, value in doc.items() if name not in ("_rev", "password")}, stored):
-            raise
-        return str((stored or {})["_rev"])
 
 
 async def take_back(db: Database, rows: Iterable[Row]) -> bool:
@@ -100,7 +85,7 @@ async def leave_note(db: Database, docs: Sequence[Doc], last: Last | None, now_m
     note: Doc = {"_id": f"{NOTES}{uuid7(now_ms)}", "started_ms": now_ms, "docs": list(docs)}
     if last is not None:
         note["last"] = {"db": last.db.name, "id": last.doc["_id"], "exists": "_rev" in last.doc}
-    return {**note, "_rev": await put(notes_db(db), note)}
+    return {**note, "_rev": await notes_db(db).put(note)}
 
 
 async def remove_note(db: Database, note: Doc) -> None:
@@ -126,7 +111,7 @@ async def settle(db: Database, note: Doc) -> None:
     """Delete the note's documents unless all of the creation was stored; then the note."""
     stored = await db.get_many(doc["_id"] for doc in note["docs"])
     if not await is_complete(db, note, stored):
-        ours = [stored[doc["_id"]] for doc in note["docs"] if is_same(doc, stored.get(doc["_id"]))]
+        ours = [found for doc in note["docs"] if (found := stored.get(doc["_id"])) and is_stored(doc, found)]
         log.warning("taking back %d documents of a creation that was cut off", len(ours))
         rows = await db.bulk_docs([{"_id": doc["_id"], "_rev": doc["_rev"], "_deleted": True} for doc in ours])
         if any("error" in row for row in rows):
@@ -143,8 +128,3 @@ async def is_complete(db: Database, note: Doc, stored: Mapping[str, Doc]) -> boo
         return found is not None
     new_ids = {doc["_id"] for doc in note["docs"]}
     return not new_ids.isdisjoint([id_of(found.get("contact")), *lineage_ids(found.get("parent"))])
-
-
-def is_same(doc: Doc, stored: Any) -> bool:
-    """Whether it is the document as it was written; the worker may have added members."""
-    return stored is not None and all(stored.get(name) == value for name, value in doc.items())

@@ -89,6 +89,10 @@ class Unavailable(DomainError):
     slug = "service_unavailable"
 
 
+class Unanswered(Unavailable):
+    """The connection broke after the request was sent: nobody knows whether a write was stored."""
+
+
 BY_STATUS: dict[int, type[DomainError]] = {
     kind.status: kind
     for kind in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from io import BytesIO, IOBase
+from io import IOBase
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -15,25 +15,27 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from core.config import Config
-from core.couch.connections import Connections
+from core.couch.connections import Connections, in_pieces
 from core.couch.errors import from_answer, from_network
-from core.errors import Conflict, DomainError, NotFound, PreconditionFailed
+from core.errors import Conflict, DomainError, NotFound, PreconditionFailed, Unanswered
 
 Doc = dict[str, Any]
 Row = dict[str, Any]
 
-LARGE_BODY_BYTES = 2**20  # aiohttp sends larger ones without blocking the loop when they come as a file
+LARGE_BODY_BYTES = 2**20  # larger ones go out piece by piece
 
 MOST_AT_ONCE = 2_000  # of a `_bulk_get`; CouchDB refuses more than 10,000 unless it is configured otherwise
+CHANGED_BY_COUCH = frozenset({"_rev", "_attachments", "password"})
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 class Couch:
     """A CouchDB server, as its administrator."""
 
-    def __init__(self, session: aiohttp.ClientSession, server_url: str, authorization: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, server_url: str, authorization: str, most_at_once: int) -> None:
         self.session = session
         self.connections = Connections(server_url)  # for small requests, in place of the session
+        self.places = asyncio.Semaphore(most_at_once)  # of our own small requests; the session limits the others
         self.server_url = server_url
         self.authorization = authorization
 
@@ -80,7 +82,9 @@ class Couch:
                 status, answer = await self._exchange(method, target, sent, data or b"")
             else:
                 url = URL(f"{self.server_url}{target}", encoded=True)
-                content = BytesIO(data) if isinstance(data, bytes) else data
+                content: Any = data
+                if isinstance(data, bytes):
+                    content, sent["Content-Length"] = in_pieces(data), str(len(data))
                 options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
                 async with self.session.request(method, url, data=content, headers=sent, **options) as response:
                     status, answer = response.status, await response.read()
@@ -91,7 +95,7 @@ class Couch:
         return answer
 
     async def _exchange(self, method: str, target: str, headers: CIMultiDict[str], body: bytes) -> tuple[int, bytes]:
-        async with asyncio.timeout(self.session.timeout.total):
+        async with asyncio.timeout(self.session.timeout.total), self.places:
             exchange = await self.connections.ask(method, target, headers, body)
             try:
                 return exchange.status, await exchange.read()
@@ -143,8 +147,22 @@ class Database:
             return None
 
     async def put(self, doc: Doc) -> str:
-        """Write one document and return its new rev. Conflict when its `_rev` is not the current one."""
-        answer = await self.request("PUT", doc_path(doc["_id"]), body=doc)
+        """Write one document and return its new rev. Conflict when its `_rev` is not the current one.
+
+        A write whose answer was lost with the connection is repeated, here alone: should it conflict with itself, it
+        was stored the first time.
+        """
+        path = doc_path(doc["_id"])
+        try:
+            answer = await self.request("PUT", path, body=doc)
+        except Unanswered:
+            try:
+                answer = await self.request("PUT", path, body=doc)
+            except Conflict:
+                stored = await self.find(doc["_id"])
+                if stored is None or not is_stored(doc, stored):
+                    raise
+                return cast(str, stored["_rev"])
         return cast(str, answer["rev"])
 
     async def delete(self, doc_id: str, rev: str) -> str:
@@ -227,7 +245,7 @@ async def connect(config: Config, *, connections: int = 100) -> AsyncIterator[Co
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=True,
     )
-    couch = Couch(session, config.server_url, config.authorization)
+    couch = Couch(session, config.server_url, config.authorization, connections)
     try:
         yield couch
     finally:
@@ -249,6 +267,11 @@ def winner(leaves: Sequence[Row]) -> Doc | None:
         elif not leaf["ok"].get("_deleted"):
             live.append(leaf["ok"])
     return live[0] if len(live) == 1 else max(live, key=generation_and_digest, default=None)
+
+
+def is_stored(doc: Doc, stored: Doc) -> bool:
+    """Whether the stored document has every member of the one that was sent, but for those CouchDB changes."""
+    return all(stored.get(name) == value for name, value in doc.items() if name not in CHANGED_BY_COUCH)
 
 
 def generation_and_digest(doc: Doc) -> tuple[int, str]:

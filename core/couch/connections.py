@@ -1,7 +1,8 @@
-"""Lean exchanges with CouchDB: keep-alive connections for requests whose body is at hand.
+"""Lean exchanges with CouchDB: keep-alive connections for requests whose body is at hand and small.
 
 aiohttp's session spends more on a small request than CouchDB does. Here its parser, its writer and its connections are
-used without what we never need of it: redirects, cookies, proxies, traces.
+used without what we never need of it: redirects, cookies, proxies, traces. The session keeps what is streamed, large,
+or has a time limit of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -22,9 +24,10 @@ from core.errors import Unavailable
 
 CONNECT_S = 10.0
 KEPT_S = 30.0  # idle connections, which CouchDB or what stands before it may close any time
-WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
-# Sent once more when a kept connection turns out to be closed.
-REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+PIECE_BYTES = 2**18
+# Without a body, and sent once more when a kept connection turns out to be closed. A write is not: it may be stored
+# although its answer was lost, and the second one would be told of a conflict with the first.
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Exchange:
@@ -39,12 +42,16 @@ class Exchange:
         self.content = content
         self._connections = connections
         self._connection = connection
+        self._is_closed = False
 
     async def read(self) -> bytes:
         return await self.content.read()
 
     def close(self) -> None:
         """Keep the connection when the whole answer has come; else close it, also under whoever still reads."""
+        if self._is_closed:
+            return  # its connection may serve another exchange by now
+        self._is_closed = True
         if self.content.is_eof() and not self._connection.should_close:
             self._connections.keep(self._connection)
             return
@@ -72,22 +79,26 @@ class Connections:
         Raises Unavailable when nobody listens, TimeoutError, and aiohttp's ClientError for broken connections.
         """
         headers.setdefault("Host", self.authority)
-        if body or method not in WITHOUT_BODY:
+        if body or method not in READS:
             headers["Content-Length"] = str(len(body))
-        while True:
-            kept = self._take()
-            connection = await self._open() if kept is None else kept
+        kept = self._take()
+        if kept is not None:
             try:
-                message, content = await send(connection, method, target, headers, body)
+                return await self._exchange(kept, method, target, headers, body)
             except (ClientOSError, ServerDisconnectedError):
-                connection.close()
-                if kept is None or method not in REPEATABLE:
+                if method not in READS:
                     raise
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                return Exchange(self, connection, message, content)
+        return await self._exchange(await self._open(), method, target, headers, body)
+
+    async def _exchange(
+        self, connection: ResponseHandler, method: str, target: str, headers: CIMultiDict[str], body: bytes
+    ) -> Exchange:
+        try:
+            message, content = await send(connection, method, target, headers, body)
+        except BaseException:
+            connection.close()
+            raise
+        return Exchange(self, connection, message, content)
 
     def keep(self, connection: ResponseHandler) -> None:
         """Have the connection ready for the next exchange."""
@@ -147,3 +158,9 @@ async def send(
             raise ClientPayloadError(f"not an HTTP answer: {error.message}") from error
         if message.code >= 200:
             return message, content
+
+
+async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    """A large body for aiohttp's session, which sends it without blocking the loop and, since it is used up, once."""
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from core.errors import BY_STATUS, DomainError, Unavailable
+from core.errors import BY_STATUS, DomainError, Unanswered, Unavailable
 
 
 def from_answer(status: int, body: bytes) -> DomainError:
@@ -30,7 +30,7 @@ def from_network(error: Exception) -> DomainError:
         return Unavailable("CouchDB did not answer in time")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unavailable("CouchDB cannot be reached")
-    return Unavailable(f"The connection to CouchDB failed: {error or type(error).__name__}")
+    return Unanswered(f"The connection to CouchDB failed: {error or type(error).__name__}")
 
 
 def from_row(row: dict[str, Any]) -> DomainError | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO
 
 import aiohttp
 from aiohttp import web
@@ -52,7 +53,7 @@ class CuttingProxy:
     async def pass_on(self, request: web.Request) -> web.Response:
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
         async with self.session.request(
-            request.method, f"{self.target}{request.raw_path}", data=await request.read(), headers=headers
+            request.method, f"{self.target}{request.raw_path}", data=BytesIO(await request.read()), headers=headers
         ) as answer:
             return web.Response(body=await answer.read(), status=answer.status, content_type="application/json")
 

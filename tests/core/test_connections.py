@@ -106,13 +106,32 @@ async def test_a_read_is_sent_again_when_the_kept_connection_was_closed() -> Non
     assert server.connections == 2
 
 
-async def test_a_post_is_sent_once() -> None:
+async def test_a_read_is_sent_again_once_however_many_connections_were_kept() -> None:
+    server = Server(OK, OK, None, None, b"")
+    async with connected(server) as connections:
+        await asyncio.gather(ask(connections), ask(connections))
+        with pytest.raises(ClientError):
+            await ask(connections)
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_a_write_is_sent_once(method: str) -> None:
     server = Server(OK, None, OK)
     async with connected(server) as connections:
         await ask(connections)
         with pytest.raises(ClientError):
-            await ask(connections, "POST")
+            await ask(connections, method)
     assert len(server.requests) == 2
+
+
+async def test_an_exchange_that_is_closed_twice_gives_its_connection_back_once() -> None:
+    server = Server(OK, OK, OK, b"")
+    async with connected(server) as connections:
+        exchange, _ = await ask(connections)
+        exchange.close()
+        await asyncio.gather(ask(connections), ask(connections))
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.couch.client import Database, winner
-from core.errors import DomainError
+from core.config import Config
+from core.couch.client import LARGE_BODY_BYTES, Database, winner
+from core.errors import Conflict, DomainError
+from tests.core.cutting_proxy import cutting
 
 
 async def test_many_documents_in_one_read(db: Database) -> None:
@@ -44,3 +46,23 @@ def test_what_could_not_be_read_is_not_taken_for_missing() -> None:
 
     with pytest.raises(DomainError, match="could not read a: shard"):
         winner(leaves)
+
+
+@pytest.mark.parametrize("size", [10, LARGE_BODY_BYTES], ids=["small", "large"])
+@pytest.mark.parametrize("answered", [False, True], ids=["before it is stored", "before it is answered"])
+async def test_a_write_that_is_cut_off_is_stored_once(db: Database, config: Config, answered: bool, size: int) -> None:
+    first = await db.put({"_id": "doc"})
+    async with cutting(config, at=1, answered=answered, stays_away=False) as (behind_proxy, _):
+        rev = await behind_proxy.put({"_id": "doc", "_rev": first, "text": "x" * size})
+
+    stored = await db.get("doc")
+    assert stored == {"_id": "doc", "_rev": rev, "text": "x" * size}
+    assert rev.startswith("2-")
+
+
+async def test_a_write_that_is_cut_off_loses_against_another_one(db: Database, config: Config) -> None:
+    first = await db.put({"_id": "doc"})
+    await db.put({"_id": "doc", "_rev": first, "by": "another"})
+    async with cutting(config, at=1, answered=True, stays_away=False) as (behind_proxy, _):
+        with pytest.raises(Conflict):
+            await behind_proxy.put({"_id": "doc", "_rev": first, "by": "us"})
