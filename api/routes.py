@@ -7,6 +7,7 @@ from aiohttp import web
 from api import replication, startup
 from api.handlers import (
     app_files,
+    apps,
     bulk_delete,
     config_history,
     contacts,
@@ -56,6 +57,7 @@ def public_routes(database: str) -> list[web.RouteDef]:
         *docs.ROUTES,
         *session.ROUTES,
         *app_files.public_routes(database),
+        *apps.public_routes(database),
         *login.public_routes(database),
         *token_login.public_routes(database),
         *sso_login.public_routes(database),
@@ -96,6 +98,7 @@ def routes(database: str) -> list[web.RouteDef]:
         *not_built.ROUTES,
         *public.ROUTES_FOR_ANYONE_LOGGED_IN,
         *app_files.ROUTES,
+        *apps.ROUTES,
         *meta.ROUTES,
         *storage.ROUTES,
     ]

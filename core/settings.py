@@ -100,7 +100,12 @@ class Settings:
         return self.section("forms")
 
     def has_permission(self, roles: Iterable[str], permission: str) -> bool:
-        """Whether any of the roles holds the permission; `_admin` holds every one (10 PERM-2, PERM-3)."""
+        """Whether any of the roles holds the permission; `_admin` holds every one (10 PERM-2, PERM-3).
+
+        With `!` in front: whether none of them does (PERM-5).
+        """
+        if permission.startswith("!"):
+            return not self.has_permission(roles, permission[1:])
         held = set(roles)
         if "_admin" in held:
             return True
@@ -136,6 +141,7 @@ class SettingsWatch:
         self.db = db
         self.current = Settings()
         self._listeners: list[Callable[[Settings], None]] = []
+        self._reading = asyncio.Lock()
 
     def on_change(self, listener: Callable[[Settings], None]) -> None:
         self._listeners.append(listener)
@@ -146,12 +152,13 @@ class SettingsWatch:
 
     async def reload(self) -> None:
         """Read the document and replace the snapshot if its revision is another."""
-        settings = Settings.from_doc(await self.db.find(SETTINGS_ID))
-        if settings.rev == self.current.rev:
-            return
-        self.current = settings
-        for listener in self._listeners:
-            listener(settings)
+        async with self._reading:  # an answer that comes late must not replace a newer one
+            settings = Settings.from_doc(await self.db.find(SETTINGS_ID))
+            if settings.rev == self.current.rev:
+                return
+            self.current = settings
+            for listener in self._listeners:
+                listener(settings)
 
     async def follow(self, heartbeat_s: float = 25.0) -> None:
         """Replace the snapshot within moments of every write, until cancelled (10 PERM-10)."""

@@ -40,7 +40,7 @@ async def poll_setup(request: web.Request) -> web.Response:
 
 
 async def get_dbinfo(request: web.Request) -> web.StreamResponse:
-    """GET / and GET /dbinfo: CouchDB's welcome (AUTH-127)."""
+    """GET /dbinfo: CouchDB's welcome (AUTH-127)."""
     with suppress(DomainError):  # who calls matters to the monitoring only
         user = await request.config_dict[SESSIONS].resolve(request)
         if user is not None:
@@ -56,7 +56,6 @@ async def get_deploy_info(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/", get_dbinfo),
     web.get("/dbinfo", get_dbinfo),
     web.get("/api/info", get_info),
     web.get("/setup/poll", poll_setup),

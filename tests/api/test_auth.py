@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from core.settings import Settings
+
 Client = TestClient[Any, Any]
 JSON = {"Accept": "application/json"}
 ANONYMOUS = {"Authorization": "", **JSON}
@@ -85,6 +87,40 @@ async def test_an_unknown_export_is_404_before_any_login(client: Client) -> None
     answer = await client.get("/api/v2/export/nonsense", headers={"Authorization": ""})
 
     assert (answer.status, await answer.text()) == (404, 'Invalid export type "nonsense"')  # EP-EXP-2
+
+
+ROLES = {"nurse": {"name": "Nurse"}, "guide": {"name": "Guide", "offline": True}}
+PERMITTED = Settings({"roles": ROLES, "permissions": {"can_sing": ["nurse", "stranger"], "can_odd": "nurse"}})
+
+
+@pytest.mark.parametrize(
+    ("roles", "permission", "held"),
+    [
+        (["nurse"], "can_sing", True),  # PERM-2
+        (["guide", "nurse"], "can_sing", True),
+        (["guide"], "can_sing", False),
+        ([], "can_sing", False),
+        (["nurse"], "can_unheard_of", False),
+        (["nurse"], "can_odd", False),
+        (["_admin"], "can_unheard_of", True),  # PERM-3
+        (["admin"], "can_sing", False),
+        (["stranger"], "can_sing", True),  # PERM-4: a role that is not configured counts
+        (["guide"], "!can_sing", True),  # PERM-5
+        (["nurse"], "!can_sing", False),
+        (["_admin"], "!can_sing", False),
+        (["nurse", "guide", "nurse"], "can_sing", True),  # PERM-9
+    ],
+)
+def test_roles_hold_the_permissions_that_list_them(roles: list[str], permission: str, held: bool) -> None:
+    assert PERMITTED.has_permission(roles, permission) is held
+
+
+@pytest.mark.parametrize(
+    ("roles", "offline"),
+    [(["nurse"], False), (["guide"], True), (["nurse", "guide"], True), (["guide", "nurse", "guide"], True)],
+)
+def test_configured_roles_are_offline_where_they_say_so(roles: list[str], offline: bool) -> None:
+    assert PERMITTED.is_offline(roles) is offline  # PERM-1, PERM-9
 
 
 async def test_routing_is_strict_about_trailing_slashes(client: Client) -> None:
