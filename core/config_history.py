@@ -16,7 +16,8 @@ from core.settings import SETTINGS_ID
 
 log = logging.getLogger(__name__)
 
-KEPT = 50  # bodies of each document
+KEPT = 50  # bodies of each document at the most, and fewer where their attachments are large
+KEPT_BYTES = 50 * 2**20  # of the attachments of one document's bodies; the two latest are kept whatever their size
 FORM_PREFIX = "form:"
 LONGEST_NAME = 250  # of a document or revision that a request asks for
 REV = re.compile(r"\d+-[0-9a-f]+")
@@ -33,8 +34,9 @@ def may_be_kept(doc_id: str) -> bool:
 class ConfigHistory:
     """`config-history:<doc id>:<rev>` for every body that was seen, the present one among them (65 CONF-83)."""
 
-    def __init__(self, db: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, db: Database, now: Callable[[], datetime], *, kept_bytes: int = KEPT_BYTES) -> None:
         self.db = db
+        self.kept_bytes = kept_bytes
         self.logs_db = db.couch.db(f"{db.name}-logs")
         self.now = now
 
@@ -81,10 +83,16 @@ class ConfigHistory:
             log.warning("%s cannot be kept: %s", history_id(doc_id, rev), error.message)
 
     async def forget_oldest(self, doc_id: str) -> None:
-        kept = await self.kept(doc_id)
-        surplus = sorted(kept, key=generation)[:-KEPT]
+        has_attachments = doc_id != SETTINGS_ID
+        kept = await self.kept(doc_id, include_docs=has_attachments)
+        surplus: list[Row] = []
+        size_bytes = 0
+        for at, rev in enumerate(sorted(kept, key=generation, reverse=True)):
+            size_bytes += attached_bytes(kept[rev]["doc"]) if has_attachments else 0
+            if at >= KEPT or (at >= 2 and size_bytes > self.kept_bytes):
+                surplus.append(kept[rev])
         await self.logs_db.bulk_docs(
-            [{"_id": kept[rev]["id"], "_rev": kept[rev]["value"]["rev"], "_deleted": True} for rev in surplus]
+            [{"_id": row["id"], "_rev": row["value"]["rev"], "_deleted": True} for row in surplus]
         )
 
     async def kept(self, doc_id: str, **params: Any) -> dict[str, Row]:
@@ -126,6 +134,10 @@ class ConfigHistory:
 
 def history_id(doc_id: str, rev: str) -> str:
     return f"config-history:{doc_id}:{rev}"
+
+
+def attached_bytes(doc: Doc) -> int:
+    return sum(each["length"] for each in doc.get("_attachments", {}).values())
 
 
 def generation(rev: str) -> tuple[int, str]:

@@ -99,6 +99,17 @@ async def test_the_oldest_bodies_go(db: Database, history: ConfigHistory) -> Non
     assert len(await history.entries("form:visit:create")) == 1
 
 
+async def test_few_bodies_with_large_attachments_are_kept(db: Database) -> None:
+    history = ConfigHistory(db, lambda: datetime(2026, 3, 1, tzinfo=UTC), kept_bytes=350)
+    revs: list[str] = []
+    for length in (100, 100, 100, 100, 400):
+        body = {**FORM, **xml("x" * length), **({"_rev": revs[0]} if revs else {})}
+        revs.insert(0, await db.put({**body, "title": str(len(revs))}))
+        await history.record(["form:visit"])
+        kept = [entry["rev"] for entry in await history.entries("form:visit")]
+        assert kept == revs[: {5: 2}.get(len(revs), 3)]
+
+
 async def test_what_was_never_kept_is_404(client: Client, history: ConfigHistory, make_user: Any) -> None:
     await history.record(["settings"])
     clerk = await make_user("clerk", roles=["data_entry"])
