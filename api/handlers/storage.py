@@ -13,7 +13,7 @@ from aiohttp import web
 from api.auth import current_user, require
 from api.errors import DocForbidden, OfflineFirewall
 from api.form_writes import with_forms_converted, with_xform_replaced
-from api.infodocs import note_writes, written_ids
+from api.infodocs import note_writes, written_revs
 from api.keys import CONFIG, DB
 from api.proxy import ask, forward, response_headers
 from api.replication import answer
@@ -38,7 +38,7 @@ FREE_POSTS = frozenset(
     }
 )
 # Our own notes among the checkpoints of clients: whoever could change them could mislead the server.
-OUR_NOTES = ("access-identity", "creating-user-", "sms-offers")
+OUR_NOTES = ("access-identity", "sms-offers")
 DOT_SEGMENTS = frozenset({".", ".."})
 FREE_DDOC_POSTS = frozenset({"_view", "_list", "_show"})
 
@@ -107,7 +107,7 @@ async def write(request: web.Request, rest: list[str]) -> web.StreamResponse:
         headers = response_headers(request, stored)
         headers.pop("Content-Length", None)
     if stored.status in (200, 201, 202):
-        note_writes(request, ids_written(request.method, rest, body, data))
+        note_writes(request, revs_written(request.method, rest, body, data))
     return web.Response(body=data, status=stored.status, reason=stored.reason, headers=headers)
 
 
@@ -120,6 +120,7 @@ class Member(msgspec.Struct):
     """What we look for in a document that passes by."""
 
     id: Any = msgspec.field(name="_id", default=None)
+    rev: Any = msgspec.field(name="_rev", default=None)
     deleted: Any = msgspec.field(name="_deleted", default=False)
 
 
@@ -128,21 +129,21 @@ class Bulk(msgspec.Struct):
     new_edits: Any = True
 
 
-def ids_written(method: str, rest: list[str], body: bytes | None, answer_body: bytes) -> list[str]:
-    """The documents that a successful request stored and did not delete."""
+def revs_written(method: str, rest: list[str], body: bytes | None, answer_body: bytes) -> dict[str, str | None]:
+    """Id and revision of the documents that a successful request stored and did not delete."""
     try:
         if rest == ["_bulk_docs"]:
             bulk = msgspec.json.decode(body or b"", type=Bulk)
-            docs = [{"_id": member.id, "_deleted": member.deleted} for member in bulk.docs]
-            return written_ids(docs, orjson.loads(answer_body), new_edits=bulk.new_edits is not False)
+            docs = [{"_id": member.id, "_rev": member.rev, "_deleted": member.deleted} for member in bulk.docs]
+            return written_revs(docs, orjson.loads(answer_body), new_edits=bulk.new_edits is not False)
         deleted = body is not None and bool(msgspec.json.decode(body, type=Member).deleted)
         if deleted or (method == "DELETE" and len(rest) == 1) or rest[:1] == ["_design"]:
-            return []
-        doc_id = orjson.loads(answer_body).get("id")
-        return [doc_id] if isinstance(doc_id, str) else []
+            return {}
+        stored = orjson.loads(answer_body)
+        return {stored["id"]: stored.get("rev")} if isinstance(stored.get("id"), str) else {}
     except (msgspec.DecodeError, orjson.JSONDecodeError, AttributeError):
         log.warning("a write was stored, but its documents could not be read for their infodocs")
-        return []
+        return {}
 
 
 ROUTES = [web.route("*", "/{path:.*}", serve_storage)]
