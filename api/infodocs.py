@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
+from api.audit import audit_writes
+from api.background import storing
 from api.keys import CONFIG, COUCH, NOW
 from core.couch.client import Database, Doc
 from core.dates import iso_of
-from core.errors import DomainError
-
-log = logging.getLogger(__name__)
 
 BATCH = 500  # infodocs read and written at once
 MOST_WAITING = 200_000  # documents remembered while CouchDB is away
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 
 
 class Infodocs:
@@ -29,7 +26,7 @@ class Infodocs:
         self.db = sentinel_db
         self.now = now
         self._waiting: dict[str, str] = {}
-        self._noted = asyncio.Event()
+        self.noted = asyncio.Event()
 
     def note(self, doc_ids: Iterable[str]) -> None:
         """Remember that these documents were written now. Local and design documents have no infodoc."""
@@ -41,20 +38,7 @@ class Infodocs:
         while len(self._waiting) > MOST_WAITING:
             self._waiting.pop(next(iter(self._waiting)))
         if self._waiting:
-            self._noted.set()
-
-    async def run(self) -> None:
-        """Store what was noted, for ever; a CouchDB that is away is waited for."""
-        pause_s = FIRST_PAUSE_S
-        while True:
-            await self._noted.wait()
-            try:
-                await self.flush()
-                pause_s = FIRST_PAUSE_S
-            except DomainError as error:
-                log.warning("infodocs: %s; trying again in %.1f s", error.message, pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            self.noted.set()
 
     async def flush(self) -> None:
         """Store everything noted so far. What fails stays noted."""
@@ -64,7 +48,7 @@ class Infodocs:
             for doc_id, date in batch.items():
                 if self._waiting.get(doc_id) == date:
                     del self._waiting[doc_id]
-        self._noted.clear()
+        self.noted.clear()
 
 
 async def record_writes(db: Database, dates: dict[str, str]) -> None:
@@ -93,17 +77,21 @@ def written_infodoc(stored: Doc | None, doc_id: str, date: str) -> Doc:
     }
 
 
-def written_ids(docs: Iterable[Any], rows: Iterable[Any], *, new_edits: bool) -> list[str]:
-    """The documents of a `_bulk_docs` that count as written: no deletions, and only those that were stored.
+def written_revs(docs: Iterable[Any], rows: Iterable[Any], *, new_edits: bool) -> dict[str, str | None]:
+    """Id and revision of what a `_bulk_docs` has written: no deletions, and only those that were stored.
 
     With `new_edits: false` CouchDB reports failures alone, so every live member that has an id counts (INF-2).
     """
     live = [doc for doc in docs if isinstance(doc, dict) and not doc.get("_deleted")]
     if not new_edits:
-        return [doc["_id"] for doc in live if isinstance(doc.get("_id"), str)]
+        return {doc["_id"]: text_or_none(doc.get("_rev")) for doc in live if isinstance(doc.get("_id"), str)}
     deleted = {doc["_id"] for doc in docs if isinstance(doc, dict) and doc.get("_deleted") and "_id" in doc}
-    stored = [row["id"] for row in rows if isinstance(row, dict) and row.get("ok") and isinstance(row.get("id"), str)]
-    return [doc_id for doc_id in stored if doc_id not in deleted]
+    stored = [row for row in rows if isinstance(row, dict) and row.get("ok") and isinstance(row.get("id"), str)]
+    return {row["id"]: text_or_none(row.get("rev")) for row in stored if row["id"] not in deleted}
+
+
+def text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 INFODOCS = web.AppKey("infodocs", Infodocs)
@@ -112,16 +100,12 @@ INFODOCS = web.AppKey("infodocs", Infodocs)
 async def infodoc_lifespan(app: web.Application) -> AsyncIterator[None]:
     """A `cleanup_ctx` to come after the one that opens CouchDB: stores in the background, and the rest at the end."""
     app[INFODOCS] = infodocs = Infodocs(app[COUCH].db(app[CONFIG].db_name("sentinel")), app[NOW])
-    task = asyncio.create_task(infodocs.run())
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    try:
-        await asyncio.wait_for(infodocs.flush(), timeout=2.0)
-    except (DomainError, TimeoutError) as error:
-        log.warning("some infodocs were not stored: %s", error)
+    async with storing("infodocs", infodocs):
+        yield
 
 
-def note_writes(request: web.Request, doc_ids: Iterable[str]) -> None:
-    """Fire and forget: the documents a successful write through the API has stored."""
-    request.config_dict[INFODOCS].note(doc_ids)
+def note_writes(request: web.Request, written: Iterable[str]) -> None:
+    """Fire and forget: the documents a successful write through the API has stored; a mapping tells their revisions."""
+    revs = written if isinstance(written, Mapping) else dict.fromkeys(written)
+    request.config_dict[INFODOCS].note(revs)
+    audit_writes(request, revs)

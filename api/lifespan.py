@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from api.access.index import AccessIndex
+from api.audit import audit_lifespan
 from api.bodies import now_ms
 from api.connected_users import CONNECTED, ConnectedUsers
 from api.creations import settle_creations
@@ -101,6 +102,7 @@ LIFESPANS = (
     open_access,
     open_replication_log,
     infodoc_lifespan,
+    audit_lifespan,
     incoming_lifespan,
     open_metrics,
     open_xforms,

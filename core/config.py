@@ -41,6 +41,7 @@ class Config:
     trusted_proxies: Networks = LOOPBACK  # whose X-Forwarded-* headers are believed (10 AUTH-17)
     allow_cors: bool = False  # 10 AUTH-16
     force_password_change: bool = False  # 10 AUTH-92
+    audit: bool = False  # who wrote what is kept in the audit database (10 PROXY-16)
     metrics_dir: Path | None = None  # where the API's processes share what they count; None: one process alone
     compat: str = "documented"  # or `cht`: the observed behaviour where 30 §18 names that profile (EP-6)
     login_failures: int = 10  # within ten seconds from one address, for one user or one password; 0: any (10 AUTH-100)
@@ -69,6 +70,7 @@ class Config:
             trusted_proxies=networks(env, "OUTPOST_TRUSTED_PROXIES", cls.trusted_proxies),
             allow_cors=boolean(env, "OUTPOST_ALLOW_CORS"),
             force_password_change=boolean(env, "OUTPOST_FORCE_PASSWORD_CHANGE"),
+            audit=boolean(env, "OUTPOST_AUDIT"),
             compat=one_of(env, "COMPAT", cls.compat, ("documented", "cht")),
             metrics_dir=Path(env["PROMETHEUS_MULTIPROC_DIR"]) if env.get("PROMETHEUS_MULTIPROC_DIR") else None,
             login_failures=whole_number(env, "OUTPOST_LOGIN_FAILURES", cls.login_failures, least=0, most=1_000_000),

@@ -58,6 +58,7 @@ SWITCHES: dict[str, tuple[str, str]] = {
         "OUTPOST_FORCE_PASSWORD_CHANGE",
         "users whose password somebody else chose choose their own at the first login (default: off)",
     ),
+    "--audit": ("OUTPOST_AUDIT", "keep who wrote which document, and when, in the audit database (default: off)"),
 }
 
 SENTINEL_ACTIONS = ("run", "status", "replay", "pause", "resume", "jobs")

@@ -133,6 +133,7 @@ def child_environment(config: Config) -> dict[str, str]:
         "OUTPOST_TRUSTED_PROXIES": ",".join(map(str, config.trusted_proxies)) or "none",
         "OUTPOST_ALLOW_CORS": str(config.allow_cors).lower(),
         "OUTPOST_FORCE_PASSWORD_CHANGE": str(config.force_password_change).lower(),
+        "OUTPOST_AUDIT": str(config.audit).lower(),
         "COMPAT": config.compat,
         "OUTPOST_LOGIN_FAILURES": str(config.login_failures),
         "OUTPOST_LOG_FORMAT": config.log_format,

@@ -11,7 +11,7 @@ from aiohttp import web
 from api.access.rules import Facts, Kind, Scope, facts_of, is_deletion_stub, visible
 from api.auth import require
 from api.errors import DocForbidden
-from api.infodocs import note_writes, written_ids
+from api.infodocs import note_writes, written_revs
 from api.replication.judge import context_for, stored_versions, with_contacts, without_contacts
 from api.replication.paths import doc_storage_path, storage_path
 from api.replication.upstream import Answer, bad_request, fetch, parse_object
@@ -49,7 +49,8 @@ async def write_one(request: web.Request, scope: Scope, doc_id: str | None, doc:
     # Written anew, so that CouchDB reads what was judged, whatever a member's second spelling says (PROXY-13).
     answer = await fetch(request, path, body=orjson.dumps(doc))
     if answer.status in (200, 201, 202) and not doc.get("_deleted"):
-        note_writes(request, [answer.json()["id"]])
+        stored = answer.json()
+        note_writes(request, {stored["id"]: stored.get("rev")})
     return answer.respond()
 
 
@@ -84,7 +85,7 @@ async def bulk_docs(request: web.Request, scope: Scope) -> web.Response:
     if not isinstance(rows, list):
         return answer.respond()
     new_edits = members.get("new_edits") is not False
-    note_writes(request, written_ids(sent, rows, new_edits=new_edits))
+    note_writes(request, written_revs(sent, rows, new_edits=new_edits))
     return bulk_answer(answer, docs, verdicts, rows, new_edits=new_edits)
 
 

@@ -24,6 +24,7 @@ EVERY_ACCOUNT: dict[str, Any] = {"admins": {"names": [], "roles": ["_admin"]}, "
 NOBODY_NAMED: dict[str, Any] = {"admins": {"names": [], "roles": []}, "members": {"names": [], "roles": []}}
 
 SIDE_DATABASES = ("sentinel", "logs", "users-meta", "vault")
+AUDIT_DATABASE = "audit"  # made where it is written
 
 
 async def ensure_databases(config: Config) -> None:
@@ -39,7 +40,7 @@ async def ensure_databases(config: Config) -> None:
                 ensure_database(server, config.database, EVERY_ACCOUNT, unless=ADMINS_ONLY),
                 *(
                     ensure_database(server, config.db_name(suffix), ADMINS_ONLY, unless=EVERY_ACCOUNT)
-                    for suffix in SIDE_DATABASES
+                    for suffix in (*SIDE_DATABASES, *((AUDIT_DATABASE,) if config.audit else ()))
                 ),
             )
     except aiohttp.ClientResponseError as error:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiohttp.test_utils import TestClient
 
-from api.handlers.storage import ids_written
+from api.handlers.storage import revs_written
 from api.pipeline import canonical_path
 from core.couch.client import Database
 from tests.api.raw import raw
@@ -230,4 +230,4 @@ async def test_writes_are_dated_in_the_infodocs(client: Client, db: Database, se
 def test_which_documents_a_request_wrote(  # PROXY-15
     method: str, rest: list[str], body: bytes | None, answer: bytes, expected: list[str]
 ) -> None:
-    assert ids_written(method, rest, body, answer) == expected
+    assert list(revs_written(method, rest, body, answer)) == expected

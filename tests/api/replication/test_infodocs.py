@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.infodocs import Infodocs, written_ids
+from api.infodocs import Infodocs, written_revs
 from core.couch.client import Couch, Database
 from core.errors import DomainError
 
@@ -90,4 +90,4 @@ async def test_what_could_not_be_stored_stays_noted(couch: Couch) -> None:
 def test_which_members_of_a_bulk_count_as_written(
     docs: list[object], rows: list[object], new_edits: bool, expected: list[str]
 ) -> None:
-    assert written_ids(docs, rows, new_edits=new_edits) == expected
+    assert list(written_revs(docs, rows, new_edits=new_edits)) == expected
