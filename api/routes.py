@@ -14,6 +14,7 @@ from api.handlers import (
     contacts_by_phone,
     credentials,
     docs,
+    exports,
     forms,
     hydrate,
     impact,
@@ -33,6 +34,7 @@ from api.handlers import (
     session,
     settings,
     sms,
+    sms_services,
     sso_login,
     storage,
     submissions,
@@ -62,6 +64,7 @@ def public_routes(database: str) -> list[web.RouteDef]:
         *token_login.public_routes(database),
         *sso_login.public_routes(database),
         *password_reset.public_routes(database),
+        *sms_services.ROUTES,
     ]
 
 
@@ -80,6 +83,7 @@ def routes(database: str) -> list[web.RouteDef]:
         *hydrate.ROUTES,
         *contacts_by_phone.ROUTES,
         *bulk_delete.ROUTES,
+        *exports.ROUTES,
         *contacts.ROUTES,
         *reports.ROUTES,
         *targets.ROUTES,

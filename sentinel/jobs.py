@@ -30,6 +30,7 @@ from sentinel.schedule.due_messages import count_overdue, send_due
 from sentinel.schedule.outbound import push_queued
 from sentinel.schedule.purging import purge
 from sentinel.schedule.reminders import send_reminders
+from sentinel.sms_jobs import SmsJobs
 from sentinel.state import WorkerState
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,9 @@ class Jobs:
     now: Callable[[], datetime]
     due_interval_s: float
 
+    def __post_init__(self) -> None:
+        self.sms = SmsJobs(self.config, self.couch, self.configuration, self.lease, self.controls, self.now, self.run)
+
     def works(self) -> list[Coroutine[Any, Any, None]]:
         return [
             self.repeat("due_messages", self.send_due, self.due_interval_s),
@@ -59,6 +63,8 @@ class Jobs:
             self.repeat("background_cleanup", self.clean_up, JOBS_INTERVAL_S),
             self.repeat("transitions_disabled_reminder", self.remind, JOBS_INTERVAL_S),
             self.push_outbound(),
+            self.sms.keep_sending(),
+            self.sms.keep_asking(),
         ]
 
     async def repeat(self, name: str, work: Callable[[], Awaitable[None]], interval_s: float) -> None:

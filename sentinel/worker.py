@@ -202,6 +202,7 @@ class Leadership:
             await self.processor.process(batch.changes, transitions)
             self.lease.check()
             await self.checkpoint.save(batch.last_seq)
+        self.jobs.sms.changes_processed()
         await self.state.note(last_seq=batch.last_seq)
         await self.announce()
 
