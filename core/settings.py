@@ -41,7 +41,7 @@ DEFAULT_PERMISSIONS: dict[str, tuple[str, ...]] = {
     "can_update_users": ("program_officer",),
     "can_delete_users": ("program_officer",),
     "can_update_people": (),
-    "can_update_places": (),
+    "can_update_places": _PO_SV_CHW,
     "can_access_gateway_api": ("gateway",),
     "can_export_all": ("program_officer", "crfo"),
     "can_export_contacts": _PO_SV_CHW,
