@@ -6,10 +6,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
+
+from core.deep_json import dumps
 
 JSON_TYPE = "application/json; charset=utf-8"
 LEVEL = 4  # of zlib: most of the gain for a third of the time
@@ -21,7 +22,7 @@ COMPRESSIBLE = frozenset(
 
 
 def json_response(data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=orjson.dumps(data), status=status, headers={**(headers or {}), "Content-Type": JSON_TYPE})
+    return web.Response(body=dumps(data), status=status, headers={**(headers or {}), "Content-Type": JSON_TYPE})
 
 
 class Stream(web.StreamResponse):
@@ -105,6 +106,11 @@ def prefers_json(request: BaseRequest) -> bool:
     accepted = weighted(request.headers.get("Accept", ""))
     json = wish(accepted, "application", "json")
     return json[0] > 0 and json > wish(accepted, "text", "plain")
+
+
+def accepts(request: BaseRequest, kind: str, subtype: str) -> bool:
+    """Whether the client names that media type."""
+    return any(name == f"{kind}/{subtype}" and q > 0 for name, q in weighted(request.headers.get("Accept", "")))
 
 
 def wish(accepted: list[tuple[str, float]], kind: str, subtype: str) -> tuple[float, int, int]:

@@ -40,12 +40,8 @@ async def test_roles_decide_who_is_online(client: Client, make_user: Any, roles:
 
 
 NOT_BUILT = [
-    ("GET", "/api/v2/export/reports", ["analytics"]),
     ("POST", "/api/v2/export/messages", ["program_officer"]),
     ("GET", "/api/v2/export/dhis", ["national_admin"]),
-    ("GET", "/api/v1/forms", ["data_entry"]),
-    ("GET", "/api/v1/forms/visit.xml", ["chw"]),
-    ("POST", "/api/v1/forms/validate", ["program_officer"]),
     ("POST", "/api/v1/upgrade", ["program_officer"]),
     ("POST", "/api/v1/upgrade/stage", ["crfo"]),
     ("POST", "/api/v1/upgrade/complete", ["crfo"]),
@@ -70,7 +66,6 @@ async def test_what_is_not_built_says_so_to_who_may_use_it(
     [
         ("GET", "/api/v2/export/contacts", ["data_entry"], REFUSED),  # EP-EXP-3
         ("GET", "/api/v2/export/contacts", ["chw"], REFUSED),
-        ("POST", "/api/v1/forms/validate", ["data_entry"], REFUSED),
         ("POST", "/api/v1/upgrade", ["chw"], REFUSED),
     ],
 )
