@@ -48,6 +48,12 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
+def check_depth(body: bytes) -> None:
+    """Refuse what is going to be stored and could not be read again, before CouchDB sees it. MalformedJson."""
+    if body.count(b"{") + body.count(b"[") > DEEPEST:
+        parse_json(body)
+
+
 def is_deeper(value: Any, levels: int) -> bool:
     """Whether objects and arrays stand within each other more often than that."""
     level = [value]

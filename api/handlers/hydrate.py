@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, NotRequired, TypedDict
 
-import orjson
 from aiohttp import web
 
 from api.auth import require_online
@@ -16,6 +15,7 @@ from api.params import JsonParam, read_json, require_json
 from api.responses import JSON_TYPE, Stream, json_response
 from core.contacts import shown
 from core.couch.client import Row
+from core.deep_json import dumps
 from core.hydration import hydrate_ids
 
 TEXTS = {"type": "array", "items": {"type": "string"}}
@@ -79,9 +79,9 @@ async def stream_batches(request: web.Request, first: list[Row], rest: AsyncIter
     """One JSON array, a batch at a time."""
     response = Stream(headers={"Content-Type": JSON_TYPE})
     await response.prepare(request)
-    await response.write(orjson.dumps(first)[:-1])
+    await response.write(dumps(first)[:-1])
     async for batch in rest:
-        await response.write(b"," + orjson.dumps(batch)[1:-1])
+        await response.write(b"," + dumps(batch)[1:-1])
     await response.write_eof(b"]")
     return response
 

@@ -22,6 +22,7 @@ from api.search.index import Hit
 from api.search.query import match_of
 from api.search.tokens import Kind
 from core.couch.client import Database
+from core.deep_json import dumps
 from core.errors import InvalidInput
 
 DEFAULT_LIMIT = 25
@@ -83,7 +84,7 @@ async def search(request: web.Request) -> web.StreamResponse:
         if asked.include_docs:
             hits = await with_docs(request.config_dict[DB], hits)
         if hits:
-            await response.write(separator + orjson.dumps(hits)[1:-1])
+            await response.write(separator + dumps(hits)[1:-1])
             separator = b","
         await asyncio.sleep(0)  # a client that reads fast must not keep the others waiting
     await response.write(b"]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 from urllib.parse import unquote
@@ -11,10 +12,11 @@ import orjson
 from aiohttp import web
 
 from api.auth import current_user, require
-from api.errors import DocForbidden, OfflineFirewall
+from api.errors import DocForbidden, MalformedJson, OfflineFirewall, StorageError
 from api.form_writes import with_forms_converted, with_xform_replaced
 from api.infodocs import note_writes, written_revs
 from api.keys import CONFIG, DB
+from api.params import check_depth
 from api.proxy import ask, forward, response_headers
 from api.replication import answer
 from api.sessions import User
@@ -98,6 +100,7 @@ async def write(request: web.Request, rest: list[str]) -> web.StreamResponse:
     body = await request.read() if whole and is_json(request) else None
     replaced: dict[str, Any] = {}
     if body is not None:
+        await asyncio.to_thread(refuse_too_deep, body)
         body = await with_forms_converted(request, rest, body)
     elif (form := await with_xform_replaced(request, rest)) is not None:
         path = request.config_dict[DB].path + doc_path(rest[0])
@@ -109,6 +112,14 @@ async def write(request: web.Request, rest: list[str]) -> web.StreamResponse:
     if stored.status in (200, 201, 202):
         note_writes(request, revs_written(request.method, rest, body, data))
     return web.Response(body=data, status=stored.status, reason=stored.reason, headers=headers)
+
+
+def refuse_too_deep(body: bytes) -> None:
+    """One document that nobody can read again would stop every follower of the feed."""
+    try:
+        check_depth(body)
+    except MalformedJson as error:
+        raise StorageError(400, "bad_request", error.message) from error
 
 
 def is_json(request: web.Request) -> bool:

@@ -13,6 +13,7 @@ from api.replication.held import Heart, long_poll, stream_changes
 from api.replication.lists import lag_headers
 from api.responses import JSON_TYPE, Stream
 from api.sessions import User
+from core.deep_json import dumps
 from core.errors import DomainError
 
 
@@ -53,7 +54,7 @@ async def send(request: web.Request, response: Stream, feed: Feed) -> web.Stream
     async for rows in feed.pages():
         if rows:
             await begin(request, response)
-            await response.write(head + orjson.dumps(rows)[1:-1])
+            await response.write(head + dumps(rows)[1:-1])
             head = b",\n"
     await begin(request, response)
     tail = b'],"last_seq":' + orjson.dumps(feed.last_seq) + b"}\n"

@@ -19,6 +19,7 @@ from api.keys import REQUEST_SETTINGS, SESSIONS, STOPPING
 from api.replication.changes_params import CONTINUOUS, EVENTSOURCE
 from api.replication.feed import Feed
 from api.responses import Stream
+from core.deep_json import dumps
 from core.errors import Unauthorized
 
 DEBOUNCE_MS, CHANGES_LIMIT = 200, 100  # of settings.changes_controller
@@ -169,7 +170,7 @@ async def stream_changes(feed: Feed, headers: dict[str, str]) -> web.StreamRespo
 
 
 def stream_row(row: dict[str, Any], kind: str) -> bytes:
-    text = orjson.dumps(row)
+    text = dumps(row)
     if kind == CONTINUOUS:
         return text + b"\n"
     return b"data: " + text + b"\nid: " + orjson.dumps(row["seq"]) + b"\n\n"

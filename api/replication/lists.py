@@ -22,6 +22,7 @@ from api.request_metrics import REQUEST_METRICS
 from api.responses import JSON_TYPE, Stream, json_response
 from api.sessions import User
 from core.couch.client import Doc
+from core.deep_json import dumps
 from core.errors import NotFound
 from core.purging import MARKER, purge_db_prefix, role_set_hash
 
@@ -190,7 +191,7 @@ async def stream_rows(
             await response.prepare(request)
             await response.write(head)
         if rows:
-            await response.write(separator + orjson.dumps(rows)[1:-1])
+            await response.write(separator + dumps(rows)[1:-1])
             separator = b","
     if not response.prepared:
         await response.prepare(request)

@@ -14,6 +14,7 @@ from api.replication.paths import doc_storage_path, storage_path
 from api.replication.reads import BULK_GET_PAGE, allowed_results, bulk_get_page, docs_asked_for
 from api.responses import Stream, weighted
 from core.couch.client import Doc
+from core.deep_json import dumps
 
 MIXED, RELATED = "multipart/mixed", "multipart/related"
 JSON_PART = "Content-Type: application/json\r\n\r\n"
@@ -56,7 +57,7 @@ async def bulk_get(request: web.Request, scope: Scope, kind: str) -> web.StreamR
                 if with_attachments and doc.get("_attachments"):
                     await write_with_attachments(request, response, doc, known.get(doc["_id"]))
                 else:
-                    await response.write(JSON_PART.encode() + orjson.dumps(doc))
+                    await response.write(JSON_PART.encode() + dumps(doc))
     await response.write(f"\r\n--{boundary}--".encode())
     await response.write_eof()
     return response

@@ -18,6 +18,7 @@ from api.replication.paths import doc_storage_path, storage_path
 from api.replication.upstream import Answer, bad_request, fetch, parse_object
 from api.responses import JSON_TYPE, Stream, json_response
 from core.couch.client import Doc
+from core.deep_json import dumps
 from core.errors import InvalidInput, NotFound
 
 BULK_GET_PAGE = 100  # documents asked of CouchDB at once: what a phone asks for, and what we hold in memory
@@ -81,7 +82,7 @@ async def bulk_get(request: web.Request, scope: Scope) -> web.StreamResponse:
         if not response.prepared:
             await response.prepare(request)
         if results:
-            await response.write(separator + orjson.dumps(results)[1:-1])
+            await response.write(separator + dumps(results)[1:-1])
             separator = b","
     await response.write(b"]}" if separator == b"," else separator + b"]}")
     await response.write_eof()

@@ -17,6 +17,7 @@ from yarl import URL
 from core.config import Config
 from core.couch.connections import Connections, in_pieces
 from core.couch.errors import from_answer, from_network
+from core.deep_json import dumps
 from core.errors import Conflict, DomainError, NotFound, PreconditionFailed, Unanswered
 
 Doc = dict[str, Any]
@@ -74,7 +75,7 @@ class Couch:
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> bytes:
         """The answer's body as it came; see `request`. A `body` that is an open file is sent as it is."""
-        data = body if body is None or isinstance(body, bytes | IOBase) else orjson.dumps(body)
+        data = body if body is None or isinstance(body, bytes | IOBase) else dumps(body)
         sent = CIMultiDict({**JSON_HEADERS, "Authorization": self.authorization, **(headers or {})})
         target = f"{path}{query_string(params)}"
         try:

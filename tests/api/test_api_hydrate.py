@@ -104,6 +104,18 @@ async def test_a_long_list_is_streamed_whole(client: Client, db: Database) -> No
     assert found[-1]["error"] == "not_found"
 
 
+async def test_documents_become_deeper_than_they_were(client: Client, db: Database) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(252):
+        deep = {"a": deep}
+    await db.bulk_docs([{"_id": "c-deep", "type": "clinic", "name": "Deep", "notes": deep}])
+    await db.put({"_id": "p-deep", "type": "person", "name": "Deep", "parent": {"_id": "c-deep"}})
+
+    [row] = await ask(client, ["p-deep"])
+
+    assert row["doc"]["parent"]["notes"] == deep
+
+
 async def test_the_number_of_reads_does_not_grow_with_the_ids(db: Database) -> None:
     class Counting(Database):
         reads = 0
