@@ -46,11 +46,13 @@ class Mortal:
                 return answer
 
         class Server(Couch):
+            def __init__(self, living: Couch) -> None:
+                vars(self).update(vars(living))  # the same connections
+
             def db(self, name: str) -> Database:
                 return MortalDatabase(self, name)
 
-        couch = Server(self.couch.session, self.couch.server_url, self.couch.authorization)
-        return MortalDatabase(couch, name)
+        return MortalDatabase(Server(self.couch), name)
 
 
 async def check_registered(deployment: Deployment, ids: list[str]) -> None:
