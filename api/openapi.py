@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 import msgspec
 from aiohttp import web
 
-from api.operations import Access, Content, Operation, operation_of
+from api.operations import Content, Operation, operation_of
 from core import __version__
 
 JSON = "application/json"
@@ -116,9 +116,9 @@ def operation_object(route: Route, operation: Operation, schema_of: Mapping[int,
             **{str(status): answer(status, content, schema_of) for status, content in operation.answers.items()},
             **{str(status): answer(status, FAILURE, schema_of) for status in failures(operation)},
         },
-        "security": [] if operation.access is Access.PUBLIC else [{"basic": []}, {"session": []}],
+        "security": [{"basic": []}, {"session": []}] if operation.access.needs_login else [],
     }
-    if operation.access is not Access.PUBLIC:
+    if operation.access.needs_login:
         found["responses"]["302"] = {"description": "To the login page: a 401 for browsers that do not prefer JSON"}
     if operation.body is not None:
         found["requestBody"] = {"required": True, "content": content_object(operation.body, schema_of)}
@@ -128,7 +128,7 @@ def operation_object(route: Route, operation: Operation, schema_of: Mapping[int,
 def failures(operation: Operation) -> list[int]:
     """The statuses of errors: what follows from the description, and what it adds."""
     found = set(operation.errors)
-    if operation.access is not Access.PUBLIC:
+    if operation.access.needs_login:
         found |= {401, 403, 503}
     if operation.query or operation.body is not None:
         found.add(400)

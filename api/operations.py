@@ -23,6 +23,11 @@ class Access(StrEnum):
     ONLINE = "online users"
     OFFLINE = "offline users"
     ADMIN = "server administrators"
+    SERVICE = "services that bring the secret kept for them"
+
+    @property
+    def needs_login(self) -> bool:
+        return self not in (Access.PUBLIC, Access.SERVICE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,9 @@ class Saved(TypedDict):
     saved: int
 
 
-@describe(Operation(access=Access.PUBLIC, query=(KEY,), body={FORM: IncomingForm}, answers={200: Saved}, errors=(403,)))
+@describe(
+    Operation(access=Access.SERVICE, query=(KEY,), body={FORM: IncomingForm}, answers={200: Saved}, errors=(403,))
+)
 async def post_africas_talking_message(request: web.Request) -> web.Response:
     """POST /api/v1/sms/africastalking/incoming-messages: store a message that came in, once; `{"saved": 1}` or 0.
 
@@ -64,7 +66,7 @@ async def post_africas_talking_message(request: web.Request) -> web.Response:
 
 
 @describe(
-    Operation(access=Access.PUBLIC, query=(KEY,), body={FORM: DeliveryReport}, answers={200: Saved}, errors=(403, 409))
+    Operation(access=Access.SERVICE, query=(KEY,), body={FORM: DeliveryReport}, answers={200: Saved}, errors=(403, 409))
 )
 async def post_africas_talking_report(request: web.Request) -> web.Response:
     """POST /api/v1/sms/africastalking/delivery-reports: what became of a message; `saved` counts changed documents.
@@ -86,7 +88,7 @@ async def post_africas_talking_report(request: web.Request) -> web.Response:
 
 @describe(
     Operation(
-        access=Access.PUBLIC,
+        access=Access.SERVICE,
         body=IncomingMessage,
         answers={200: Saved},
         errors=(403,),

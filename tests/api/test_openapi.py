@@ -145,7 +145,10 @@ async def test_what_is_not_public_needs_a_login(client: TestClient[Any, Any]) ->
 
     public = {(each.method, each.path) for each in ROUTES if described(each).access is Access.PUBLIC}
     assert {each for each, status in answers.items() if status == 200} == public
-    assert [each for each, status in answers.items() if each not in public and status not in (401, 404)] == []
+    services = {(each.method, each.path) for each in ROUTES if described(each).access is Access.SERVICE}
+    assert {answers[each] for each in services} == {403}
+    ours = answers.keys() - public - services
+    assert [each for each in ours if answers[each] not in (401, 404)] == []
 
 
 async def test_permissions_that_are_described_are_asked_for(
