@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.replication.conftest import A1, C1, H1, clinic, report
-from tests.conftest import eventually
+from tests.conftest import basic, eventually
 
 
 def listed(answer: dict[str, Any]) -> set[str]:
@@ -92,33 +92,43 @@ async def test_last_seq_never_passes_what_is_still_to_come(district: Any) -> Non
     assert {row["id"] for row in news["results"]} == {"later", "early0", "early1", "early2"}
 
 
+@pytest.mark.parametrize("beats", ["&heartbeat=5000", ""], ids=["beating", "silent"])
 @pytest.mark.parametrize("kind", ["longpoll", "continuous"])
-async def test_a_feed_whose_client_has_gone_is_dropped(district: Any, kind: str) -> None:
-    # REPL-71
-    since = (await district.json("GET", "_changes"))["last_seq"]
-    before = open_requests()
-    path = f"/medic/_changes?since={since}&feed={kind}&heartbeat=5000"
-    request = asyncio.create_task(district.client.get(path, headers=district.asha))
+@pytest.mark.parametrize("is_offline", [True, False], ids=["offline", "online"])
+async def test_a_feed_whose_client_has_gone_is_dropped(
+    district: Any, config: Any, is_offline: bool, kind: str, beats: str
+) -> None:
+    # REPL-71; online, CouchDB's own feed is let go too
+    caller = district.asha if is_offline else basic(*config.couch_admin)
+    since = (await district.json("GET", "_changes", caller))["last_seq"]
+    path = f"/medic/_changes?since={since}&feed={kind}&timeout=600000{beats}"
+    client = await socket_of(district.client, path, caller)
 
     async def is_held() -> bool:
-        return open_requests() > before
+        return await open_requests(district.client) == 2
 
-    async def is_gone() -> bool:
-        return open_requests() == before
+    async def is_dropped() -> bool:
+        return await open_requests(district.client) == 1
 
-    if kind == "continuous":
-        (await asyncio.wait_for(request, 10)).close()
-    else:
-        await eventually(is_held)
-        request.cancel()
-        await asyncio.gather(request, return_exceptions=True)
+    await eventually(is_held)
+    client.close()
 
-    await eventually(is_gone)
+    await eventually(is_dropped)
 
 
-def open_requests() -> int:
-    """Tasks that serve a held feed: the sign of life of each."""
-    return sum("Heart._run" in repr(task.get_coro()) for task in asyncio.all_tasks())
+async def socket_of(client: Any, path: str, headers: dict[str, str]) -> asyncio.StreamWriter:
+    """A request on its way, whose answer nobody reads."""
+    _, writer = await asyncio.open_connection(client.host, client.port)
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: outpost\r\n{head}\r\n".encode())
+    return writer
+
+
+async def open_requests(client: Any) -> float:
+    """Those the server is answering, this one among them."""
+    text = await (await client.get("/metrics")).text()
+    [line] = [line for line in text.splitlines() if line.startswith("outpost_http_requests_in_progress ")]
+    return float(line.split()[1])
 
 
 async def test_a_feed_that_cannot_be_read_is_an_error_of_its_own(district: Any, indexer: Any, config: Any) -> None:
