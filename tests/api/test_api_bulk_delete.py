@@ -135,7 +135,7 @@ async def test_configuration_is_for_administrators(client: Client, db: Database,
     (rows,) = await (await client.post(PATH, json=named(*ids), headers=officer)).json()
 
     forbidden = {"error": "forbidden", "reason": "You are not authorized to edit admin only docs", "status": 403}
-    assert rows[:3] == [{"id": each, **forbidden} for each in ids[:3]]  # PROXY-42
+    assert rows[:3] == [{"id": each, **forbidden} for each in ids[:3]]  # PROXY-14, PROXY-42
     assert rows[3]["ok"]
     assert set(await db.get_many(ids)) == set(ids[:3])
     ((row,),) = await (await client.post(PATH, json=named("form:visit"))).json()

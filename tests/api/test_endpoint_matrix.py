@@ -1,4 +1,4 @@
-"""Which endpoint asks for what: the matrix of 10 §5.3, for anonymous, offline and online callers."""
+"""Which endpoint asks for what: the matrix of 10 §5.3, for anonymous, offline and online callers (PERM-12)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ TABLE: list[tuple[str, str, tuple[int, int, int, int, int]]] = [
     ("GET", "/purging/changes", PHONES),
     ("PUT", "/{db}-user-{self}-meta/", ACCOUNT),
     ("PUT", "/{db}-user-other-meta/", (401, 403, 403, 403, 403)),
-    ("GET", "/api/v1/nothing", (401, 404, 404, 403, 403)),
+    ("GET", "/api/v1/nothing", (401, 404, 404, 403, 403)),  # AUTH-11, AUTH-133
 ]
 
 

@@ -107,7 +107,7 @@ def test_people_are_told_from_devices_by_their_user_agent(agent: str, human: boo
 def test_a_failure_is_told_in_json_or_text(error: DomainError, status: int, as_json: bytes, as_text: bytes) -> None:
     in_json, in_text = render(request_with(**JSON), error), render(request_with(), error)
 
-    assert (in_json.status, in_json.body) == (status, as_json)  # ERR-2
+    assert (in_json.status, in_json.body) == (status, as_json)  # ERR-2, ERR-10
     assert in_json.headers["Content-Type"] == "application/json; charset=utf-8"  # EP-1
     assert (in_text.status, in_text.body) == (status, as_text)
 
@@ -201,9 +201,9 @@ async def test_a_permission_check_on_an_anonymous_request_is_401(client: TestCli
 async def test_wrong_credentials_are_401_but_not_on_public_routes(client: TestClient[Any, Any]) -> None:
     wrong = {**basic("nobody", "wrong"), **JSON}
 
-    assert (await client.get("/api/v1/settings", headers=wrong)).status == 401  # AUTH-32
+    assert (await client.get("/api/v1/settings", headers=wrong)).status == 401  # AUTH-10, AUTH-32
     assert (await client.get("/medic/_all_docs", headers=wrong)).status == 401
-    assert (await client.get("/api/v1/monitoring", headers=wrong)).status == 200
+    assert (await client.get("/api/v1/monitoring", headers=wrong)).status == 200  # AUTH-9
 
 
 async def test_broken_base64_is_401(client: TestClient[Any, Any]) -> None:

@@ -39,7 +39,7 @@ async def test_the_right_password_sets_the_cookies_and_says_where_to_go(client: 
     asha = await make_user("asha", roles=["chw"])
     answer = await log_in(client, asha, redirect="/#/reports", locale="sw")
 
-    assert answer.status == 302  # AUTH-61
+    assert answer.status == 302  # AUTH-60, AUTH-61
     assert "Location" not in answer.headers
     assert await answer.text() == "/#/reports"
     cookies = set_cookies(answer)  # AUTH-62

@@ -1,16 +1,19 @@
-"""The pages of the login in a real browser, with scripts and without (AUTH-50..53, AUTH-81, AUTH-93)."""
+"""The pages of the login in a real browser, with scripts and without (AUTH-50..53, 81, 93, 110)."""
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
+from api.startup import StartUp, create_startup_app
 from core.couch.client import Couch, Database
+from tests.api.oidc_provider import CLIENT_SECRET, OidcProvider
 
 playwright_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 expect = playwright_api.expect
@@ -224,3 +227,48 @@ async def test_a_password_is_chosen(visit: Visit, make_user: Any) -> None:
     await page.wait_for_url(visit.address("/"))
 
     assert "AuthSession" in await visit.cookies()  # AUTH-93
+
+
+async def test_a_redirect_made_for_one_user_is_not_followed_by_another(scripted: Visit, make_user: Any) -> None:
+    asha = await make_user("asha", roles=["data_entry"])
+    for meant_for, target in (("somebody", "/"), (asha.name, "/api/info")):
+        page = await scripted.open(f"/medic/login?redirect=%2Fapi%2Finfo&username={meant_for}")
+        await page.fill("#user", asha.name)
+        await page.fill("#password", asha.password)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(scripted.address(target))  # AUTH-51
+        await page.context.clear_cookies()
+
+
+async def test_single_sign_on_from_the_page(visit: Visit, client: Client, make_user: Any) -> None:
+    provider = OidcProvider()
+    provider.email = f"asha-{secrets.token_hex(4)}@example.org"
+    async with provider.server:
+        assert (await client.put("/api/v1/settings", json={"oidc_provider": provider.settings})).status == 200
+        assert (await client.put("/api/v1/credentials/oidc:client-secret", data=CLIENT_SECRET)).status == 200
+        page = await visit.open("/medic/login?redirect=%2Fapi%2Finfo")
+        await page.get_by_role("link", name="Log in with single sign-on").click()
+        await expect(page.locator("#error")).to_have_text(
+            "There is no account here for this identity. Please ask your administrator."
+        )
+        asha = await make_user("asha", roles=["data_entry"], oidc_username=provider.email)
+        await visit.open("/medic/login?redirect=%2Fapi%2Finfo")
+        await page.get_by_role("link", name="Log in with single sign-on").click()
+        await page.wait_for_url(visit.address("/api/info"))  # AUTH-110
+
+    cookies = await visit.cookies()
+    assert cookies["AuthSession"]["httpOnly"] is True
+    assert asha.name in unquote(cookies["userCtx"]["value"])
+
+
+async def test_the_page_of_a_starting_server_shows_its_steps(browser: Any) -> None:
+    start_up = StartUp()
+    start_up.begin("checks")
+    async with TestServer(create_startup_app(start_up)) as server:
+        page = await (await browser.new_context(locale="en-GB")).new_page()
+        await page.goto(str(server.make_url("/anything")))
+        await expect(page.locator("[aria-current]")).to_have_text("Waiting for the database")
+        start_up.begin("config")
+        await expect(page.locator("[aria-current]")).to_have_text("Loading the configuration")  # AUTH-19, UPG-2
+        await expect(page.locator("#checks")).to_have_text("Waiting for the database ✓")
+        await page.context.close()

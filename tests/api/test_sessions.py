@@ -67,7 +67,7 @@ async def test_get_session_renews_the_user_context_and_nothing_else(client: Clie
 async def test_delete_session_works_without_a_session(client: Client) -> None:
     answer = await client.delete("/_session", headers=ANONYMOUS)
 
-    assert (answer.status, await answer.json()) == (200, {"ok": True})  # AUTH-42
+    assert (answer.status, await answer.json()) == (200, {"ok": True})  # AUTH-42, AUTH-71
     assert answer.cookies["AuthSession"].value == ""
 
 

@@ -10,7 +10,7 @@ from core.config import Config
 from core.couch.client import Couch, Database
 from core.purging import purge_db_prefix, role_set_hash
 
-PHONE = {"medic-replication-id": "phone 1/2"}
+PHONE = {"medic-replication-id": "phone 1/2"}  # PROXY-34
 
 
 @pytest.fixture

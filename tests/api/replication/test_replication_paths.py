@@ -16,6 +16,7 @@ FIREWALL = {
 DENIED = {"error": "forbidden", "reason": "Insufficient privileges"}
 
 
+# PROXY-3: `_changes/x`; PROXY-26: other methods of a document
 PATH_TABLE: list[tuple[str, str, Any]] = [
     ("GET", "_changes", 200),
     ("POST", "_changes", 200),

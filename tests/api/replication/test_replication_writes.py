@@ -197,7 +197,7 @@ async def test_a_second_spelling_of_a_member_does_not_get_past_the_filter(distri
     ],
 )
 async def test_wrong_requests_say_what_was_expected(district: Any, path: str, body: bytes, reason: str) -> None:
-    # PROXY-20..25
+    # PROXY-20, PROXY-21, PROXY-22, PROXY-23, PROXY-24, PROXY-25, AUTH-6
     response = await district.call("POST", path, data=body)
 
     assert response.status == 400
