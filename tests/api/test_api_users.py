@@ -59,7 +59,7 @@ async def test_documented_user_can_log_in_at_once(client: Client, db: Database, 
         "contact": ["id", "rev"],
         "user-settings": ["id", "rev"],
         "user": ["id", "rev"],
-    }  # EP-USR-23
+    }  # EP-USR-23, AUTH-20
     session = await (await client.get("/_session", headers={**basic(name, "secret"), **JSON})).json()
     assert session["userCtx"]["name"] == name
     assert "mm-online" in session["userCtx"]["roles"]

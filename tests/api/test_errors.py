@@ -181,7 +181,7 @@ async def test_an_anonymous_device_gets_a_basic_prompt(client: TestClient[Any, A
     answer = await client.get("/medic/_all_docs", headers=device)
 
     assert answer.status == 401  # ERR-3
-    assert answer.headers["WWW-Authenticate"] == 'Basic realm="Medic Web Services"'
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="Medic Web Services"'  # ERR-5
     assert await answer.text() == "not logged in"
 
 

@@ -1,4 +1,4 @@
-"""Failed logins are counted and soon refused (AUTH-100..102)."""
+"""Failed logins are counted and soon refused (AUTH-5, AUTH-100..102)."""
 
 from __future__ import annotations
 
