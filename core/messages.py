@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from core.couch.client import Doc
 from core.dates import ms_of
+from core.duplicates import HIGHEST_DUPLICATE_LIMIT
+from core.duplicates import DuplicateGuard as DuplicateGuard
 from core.phones import PhoneRules
 from core.recipients import MessageContext as MessageContext
 from core.recipients import resolution_view, resolve_recipient, rewrite_phone
@@ -29,53 +31,6 @@ NO_PLACE = "messages.errors.place.missing"
 NO_CONTEXT = MessageContext()
 
 DUPLICATE_LIMIT = 5
-HIGHEST_DUPLICATE_LIMIT = 20
-
-
-@dataclass
-class Repeats:
-    """How often a message was written, when last, and the number that each of the first ones had, by its source."""
-
-    touched: datetime
-    seen: int = 0
-    numbers: dict[Hashable, int] = field(default_factory=dict)
-
-    def number_of(self, source: Hashable) -> int:
-        if source in self.numbers:
-            return self.numbers[source]
-        self.seen += 1
-        if source is not None and self.seen <= HIGHEST_DUPLICATE_LIMIT:
-            self.numbers[source] = self.seen
-        return self.seen
-
-
-@dataclass
-class DuplicateGuard:
-    """Counts equal messages to one phone, so that two machines answering each other come to an end (MSG-8)."""
-
-    now: Callable[[], datetime]
-    counts: dict[tuple[str, str], Repeats] = field(default_factory=dict)
-
-    remember: timedelta = timedelta(minutes=30)
-    sweep_above: int = 1000
-    sweep_every: timedelta = timedelta(minutes=1)
-    swept_at: datetime | None = None
-
-    def count(self, to: str, text: str, source: Hashable = None) -> int:
-        """How often this message was written within 30 minutes of the one before, this time included.
-
-        A `source` that comes again, because its document is processed again, keeps the number it had.
-        """
-        now = self.now()
-        repeats = self.counts.get((to, text))
-        if repeats is None or now - repeats.touched > self.remember:
-            repeats = self.counts[to, text] = Repeats(now)
-        repeats.touched = now
-        number = repeats.number_of(source)
-        if len(self.counts) > self.sweep_above and (self.swept_at is None or now - self.swept_at >= self.sweep_every):
-            self.counts = {key: each for key, each in self.counts.items() if now - each.touched <= self.remember}
-            self.swept_at = now
-        return number
 
 
 @dataclass(frozen=True)

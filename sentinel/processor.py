@@ -88,8 +88,11 @@ class Processor:
         changes = [
             Change(doc_id, doc, infos[doc_id], seqs[doc_id]) for doc_id, doc in docs.items() if doc_id not in busy
         ]
+        duplicates = transitions.tools.messenger.duplicates
+        await duplicates.pull(self.sentinel_db)
         for wave in in_waves(changes, transitions.ordered):
             await self.process_apart(wave, transitions)
+        await duplicates.push(self.sentinel_db)
         failures = [
             Failure(change.id, change.original["_rev"], problem)
             for change in changes
