@@ -178,7 +178,7 @@ async def test_a_second_spelling_of_a_member_does_not_get_past_the_filter(distri
 
     response = await district.call("POST", "", data=smuggled.encode())
 
-    assert response.status == 201
+    assert response.status == 201  # PROXY-13
     assert (await response.json())["id"] == "twice"
 
 
