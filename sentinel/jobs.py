@@ -30,6 +30,7 @@ from sentinel.schedule.due_messages import count_overdue, send_due
 from sentinel.schedule.outbound import push_queued
 from sentinel.schedule.purging import purge
 from sentinel.schedule.reminders import send_reminders
+from sentinel.schedule.user_meta import gather_when_due
 from sentinel.sms_jobs import SmsJobs
 from sentinel.state import WorkerState
 
@@ -61,6 +62,7 @@ class Jobs:
             self.repeat("reminders", self.send_reminders, JOBS_INTERVAL_S),
             self.repeat("purging", self.purge, JOBS_INTERVAL_S),
             self.repeat("background_cleanup", self.clean_up, JOBS_INTERVAL_S),
+            self.repeat("replications", self.gather, JOBS_INTERVAL_S),
             self.repeat("transitions_disabled_reminder", self.remind, JOBS_INTERVAL_S),
             self.push_outbound(),
             self.sms.keep_sending(),
@@ -106,6 +108,9 @@ class Jobs:
 
     async def clean_up(self) -> None:
         await clean_up(self.couch, self.config.database, self.lease.check)
+
+    async def gather(self) -> None:
+        await gather_when_due(self.couch, self.config.database, self.now, self.lease.check)
 
     async def remind(self) -> None:
         """Say again what is wrong with the settings, until it is not (JOB-TDR-1)."""
