@@ -211,6 +211,8 @@ async def test_moving_an_account_needs_the_permissions_for_places_and_people(
         return (await client.post(f"/api/v1/users/{name}", json=body, headers=officer)).status
 
     assert await status({"password": "secret", "fullname": "M"}) == 200
+    withdrawn = {"permissions": {"can_update_places": []}}
+    assert (await client.put("/api/v1/settings", json=withdrawn)).status == 200
     assert await status({"place": place["id"]}) == 403
     assert await status({"contact": None}) == 403
     assert (await client.post(f"/api/v1/users/{name}", json={"place": place["id"]})).status == 200
