@@ -21,10 +21,15 @@ from api.params import Param, parse_json, require_json
 from api.responses import Stream, accepts
 from api.search.tokens import Kind as SearchKind
 from core.dates import local_zone
-from core.errors import DomainError, InvalidInput, NotBuilt, NotFound
+from core.errors import DomainError, InvalidInput, NotFound
 from core.exports.asked import Asked, Export, Options
 from core.exports.contacts import export_contacts
+from core.exports.devices import export_devices
+from core.exports.dhis import export_dhis
+from core.exports.feedback import export_feedback
+from core.exports.messages import export_messages
 from core.exports.reports import export_reports
+from sentinel.transitions.conditions import valid_registrations
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +42,13 @@ class Kind:
     make: Callable[[Asked], Awaitable[Export]]
 
 
-async def not_yet(asked: Asked) -> Export:
-    raise NotBuilt("This export is not built in this version")
-
-
 KINDS: Mapping[str, Kind] = {
     "contacts": Kind("can_export_contacts", export_contacts),
-    "dhis": Kind("can_export_dhis", not_yet),
-    "feedback": Kind("can_export_feedback", not_yet),
-    "messages": Kind("can_export_messages", not_yet),
+    "dhis": Kind("can_export_dhis", export_dhis),
+    "feedback": Kind("can_export_feedback", export_feedback),
+    "messages": Kind("can_export_messages", export_messages),
     "reports": Kind("can_export_messages", export_reports),
-    "user-devices": Kind("can_export_devices_details", not_yet),
+    "user-devices": Kind("can_export_devices_details", export_devices),
 }
 
 FILTERS = Param(name="filters", about="which, as `filters[forms][selected][0][code]=visit`", schema={"type": "object"})
@@ -165,6 +166,7 @@ def read_asked(request: web.Request, body: Mapping[str, Any]) -> Asked:
         options=Options.read(options, defused=settings.section("exports").get("defuse_formulas") is not False),
         query=request.query,
         search=lambda text: hits_of(request, search_kind, text),
+        registrations_among=lambda reports: valid_registrations(reports, settings),
         observed=config.compat == "cht",
     )
 

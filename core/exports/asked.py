@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from core.couch.client import Couch, Database
+from core.documents import Doc
 from core.errors import InvalidInput
 from core.exports.cells import Csv
 from core.exports.filters import read_flag
@@ -55,7 +56,8 @@ def read_rows(value: Any) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """`search` makes the hits of the words of `filters.search`; None where these find everything."""
+    """`search` makes the hits of the words of `filters.search`, None where these find everything;
+    `registrations_among` leaves the valid registrations of some reports."""
 
     couch: Couch
     db: Database
@@ -67,6 +69,7 @@ class Asked:
     options: Options
     query: Mapping[str, str]
     search: Callable[[str], Hits | None]
+    registrations_among: Callable[[Iterable[Doc]], list[Doc]]
     observed: bool  # as CHT does it, where 30 §18 names that profile
 
 
