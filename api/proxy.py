@@ -179,6 +179,14 @@ async def next_chunk(answer: Answer) -> bytes:
         raise from_network(error) from error
 
 
+async def read_whole(answer: Answer) -> bytes:
+    """CouchDB's body. Unavailable when it breaks off."""
+    try:
+        return await answer.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise from_network(error) from error
+
+
 def upstream_path(request: web.Request, path: str | None) -> str:
     """The path for CouchDB, which takes a bare `+` for a space where we take it for itself."""
     bare, mark, query = (request.rel_url.raw_path if path is None else path).partition("?")

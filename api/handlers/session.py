@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.connected_users import CONNECTED
 from api.cookies import set_year_cookie
-from api.proxy import ask, response_headers
+from api.proxy import ask, read_whole, response_headers
 from core.errors import Unauthorized
 
 
@@ -20,7 +20,7 @@ async def serve_session(request: web.Request) -> web.Response:
     """
     sent = await request.read() if request.method == "POST" else None
     async with ask(request, body=sent, unauthorized_as_is=True) as answer:
-        body = await answer.read()
+        body = await read_whole(answer)
         headers = response_headers(request, answer)
         headers.pop("Content-Length", None)
     name = name_told(body) if answer.status == 200 else None

@@ -17,7 +17,7 @@ from api.form_writes import with_forms_converted, with_xform_replaced
 from api.infodocs import note_writes, written_revs
 from api.keys import CONFIG, DB
 from api.params import check_depth
-from api.proxy import ask, forward, response_headers
+from api.proxy import ask, forward, read_whole, response_headers
 from api.replication import answer
 from api.sessions import User
 from core.couch.client import doc_path
@@ -106,7 +106,7 @@ async def write(request: web.Request, rest: list[str]) -> web.StreamResponse:
         path = request.config_dict[DB].path + doc_path(rest[0])
         replaced = {"body": form, "path": path, "params": {}, "headers": {"Content-Type": "application/json"}}
     async with ask(request, **{"body": body, **replaced}) as stored:
-        data = await stored.read()
+        data = await read_whole(stored)
         headers = response_headers(request, stored)
         headers.pop("Content-Length", None)
     if stored.status in (200, 201, 202):

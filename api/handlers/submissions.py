@@ -19,7 +19,7 @@ from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
 from api.multipart import Part, parts_of
 from api.openrosa import HEADERS, collector, openrosa, told
-from api.proxy import ask
+from api.proxy import ask, read_whole
 from api.replication.scope import user_scope
 from api.replication.writes import accepted
 from api.sessions import User
@@ -147,7 +147,7 @@ async def write_as_caller(request: web.Request, body: BinaryIO) -> list[Row]:
     path = f"{request.config_dict[DB].path}/_bulk_docs"
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
     async with ask(request, method="POST", path=path, params={}, body=body, headers=headers) as answer:
-        data = await answer.read()
+        data = await read_whole(answer)
         if answer.status >= 400:
             raise from_answer(answer.status, data)
     rows: list[Row] = orjson.loads(data)

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import orjson
 from aiohttp import web
 
 from api.errors import MalformedJson, StorageError
 from api.params import TooDeep, parse_json
-from api.proxy import ask, response_headers
-from core.couch.errors import from_network
+from api.proxy import ask, read_whole, response_headers
 
 # We must understand what comes back, and must see it even if the client has it already.
 PLAIN = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -51,10 +49,7 @@ async def fetch(request: web.Request, path: str, *, method: str | None = None, b
     """
     headers = READ if body is None else SEND
     async with ask(request, method=method, path=path, params={}, body=body, headers=headers) as upstream:
-        try:
-            data = await upstream.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise from_network(error) from error
+        data = await read_whole(upstream)
         kept = response_headers(request, upstream)
         kept.popall("Content-Length", None)
         return Answer(upstream.status, upstream.reason, kept, data)

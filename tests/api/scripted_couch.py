@@ -23,6 +23,7 @@ class ScriptedCouch:
                 web.get("/_session", self.session),
                 web.get("/medic/hang", self.hang),
                 web.get("/medic/half", self.half),
+                web.post("/medic/_bulk_docs", self.half),
                 web.put("/medic/{doc}", self.store),
                 web.route("*", "/{db}/_changes", self.feed),
                 web.get("/{db}/{doc}", self.missing),

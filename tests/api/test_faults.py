@@ -85,6 +85,14 @@ async def test_an_answer_that_breaks_off_is_seen_to_break_off(front: Client, scr
         await answer.read()
 
 
+async def test_a_write_whose_answer_breaks_off_is_503(front: Client, scripted: ScriptedCouch) -> None:
+    scripted.release.set()
+    answer = await front.post("/medic/_bulk_docs", json={"docs": []})
+
+    assert answer.status == 503
+    assert (await answer.json())["error"] == "service_unavailable"
+
+
 @pytest.mark.parametrize("path", ["/dbinfo", "/_session", "/medic/doc"])
 async def test_clients_of_couchdb_are_told_in_its_own_form_that_it_is_away(
     front: Client, scripted: ScriptedCouch, path: str
