@@ -129,7 +129,9 @@ def parser() -> argparse.ArgumentParser:
     night.add_argument("docs", nargs="*", metavar="DOC", help="ids of the documents that `replay` processes again")
     night.add_argument("--forget", action="store_true", help="replay as if no transition had run on them before")
     indexer = add(commands, "index", "run the access indexer alone against COUCH_URL", index)
-    indexer.add_argument("--rebuild", action="store_true", help="build the index anew beside the one in use, and exit")
+    indexer.add_argument(
+        "--rebuild", action="store_true", help="build the access index anew beside the one in use, and exit"
+    )
     add(commands, "worker", "run one API process alone against COUCH_URL (`outpost api` starts these)", worker)
     sample = add(commands, "demo", "load a sample district into a running server and say what to try", demo)
     sample.add_argument("--url", help="address of the running server (default: http://127.0.0.1:<port>)")

@@ -76,6 +76,34 @@ class Readers:
         return connection
 
 
+def open_reader(
+    path: Path, name: str, version: int, prepare: Callable[[sqlite3.Connection], None] = lambda connection: None
+) -> sqlite3.Connection:
+    """Raises Unavailable while there is no index, or one of another version. `prepare` is told of the connection."""
+    not_ready = f"The {name} index is not ready yet; try again in a moment"
+    try:
+        # Closed at the end by another thread than the one that used it.
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5, check_same_thread=False
+        )
+    except sqlite3.OperationalError as error:
+        raise Unavailable(not_ready) from error
+    try:
+        connection.execute("PRAGMA mmap_size = 4294967296")
+        prepare(connection)
+        if version_of(connection) == version:
+            return connection
+    except sqlite3.DatabaseError:
+        pass  # not made yet, or about to be made again
+    connection.close()
+    raise Unavailable(not_ready)
+
+
+def version_of(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute("SELECT version FROM state").fetchone()
+    return None if row is None else int(row[0])
+
+
 def give_way() -> None:
     """Let everything else of this machine go before this thread, where the system has priorities of threads."""
     with suppress(OSError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from core.errors import Unavailable
+from api.access.readers import open_reader
 
 VERSION = 3
 
@@ -102,39 +102,15 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Raises Unavailable while there is no index, or one of another version."""
-    try:
-        # Closed at the end by another thread than the one that used it.
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5, check_same_thread=False
-        )
-    except sqlite3.OperationalError as error:
-        raise not_ready() from error
-    try:
-        connection.execute("PRAGMA mmap_size = 4294967296")
-        connection.execute("PRAGMA cache_size = -16384")
-        add_functions(connection)
-        if version_of(connection) == VERSION:
-            return connection
-    except sqlite3.DatabaseError:
-        pass  # not made yet, or about to be made again
-    connection.close()
-    raise not_ready()
+    return open_reader(path, "access", VERSION, prepare_reader)
 
 
-def add_functions(connection: sqlite3.Connection) -> None:
-    """`id_rev(id, rev)`: a member of a list, for texts that JSON escapes. SQLite's own functions cut texts at a NUL."""
+def prepare_reader(connection: sqlite3.Connection) -> None:
+    """With `id_rev(id, rev)`: a member of a list, for texts that JSON escapes. SQLite's own functions cut at a NUL."""
+    connection.execute("PRAGMA cache_size = -16384")
     connection.create_function(
         "id_rev", 2, lambda doc_id, rev: orjson.dumps({"id": doc_id, "rev": rev}).decode(), deterministic=True
     )
-
-
-def not_ready() -> Unavailable:
-    return Unavailable("The access index is not ready yet; try again in a moment")
-
-
-def version_of(connection: sqlite3.Connection) -> int | None:
-    row = connection.execute("SELECT version FROM state").fetchone()
-    return None if row is None else int(row[0])
 
 
 def create(connection: sqlite3.Connection, identity: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from api.access import schema
+from api.access.readers import version_of
 from api.access.rules import Facts, Kind
 from api.access.schema import DELETED, ODD_TEXT, PRIVATE, State, as_json, numbers_of
 
@@ -248,7 +249,7 @@ def open_fitting(path: Path, identity: str) -> sqlite3.Connection | None:
     connection = None
     try:
         connection = schema.connect_writer(path)
-        if schema.version_of(connection) == schema.VERSION and schema.read_state(connection).identity == identity:
+        if version_of(connection) == schema.VERSION and schema.read_state(connection).identity == identity:
             return connection
     except sqlite3.DatabaseError as error:
         log.info("no access index to go on with: %s", error)

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import Unavailable
+from api.access.readers import open_reader
 
 VERSION = 1
 SEPARATOR = "\x1f"  # between the tokens of a document, which are split before they get here
@@ -57,30 +57,7 @@ def create(connection: sqlite3.Connection, identity: str) -> None:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Raises Unavailable while there is no index, or one of another version."""
-    try:
-        # Closed at the end by another thread than the one that used it.
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5, check_same_thread=False
-        )
-    except sqlite3.OperationalError as error:
-        raise not_ready() from error
-    try:
-        connection.execute("PRAGMA mmap_size = 4294967296")
-        if version_of(connection) == VERSION:
-            return connection
-    except sqlite3.DatabaseError:
-        pass  # not made yet, or about to be made again
-    connection.close()
-    raise not_ready()
-
-
-def not_ready() -> Unavailable:
-    return Unavailable("The search index is not ready yet; try again in a moment")
-
-
-def version_of(connection: sqlite3.Connection) -> int | None:
-    row = connection.execute("SELECT version FROM state").fetchone()
-    return None if row is None else int(row[0])
+    return open_reader(path, "search", VERSION)
 
 
 def read_state(connection: sqlite3.Connection) -> State:

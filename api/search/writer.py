@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Self
 
+from api.access.readers import version_of
 from api.access.schema import connect_writer, remove
 from api.access.writer import lock_file
 from api.search import schema
@@ -111,7 +112,7 @@ def open_fitting(path: Path, identity: str) -> sqlite3.Connection | None:
     connection = None
     try:
         connection = connect(path)
-        if schema.version_of(connection) == schema.VERSION:
+        if version_of(connection) == schema.VERSION:
             state = schema.read_state(connection)
             if state.identity == identity and not is_worn(connection, state):
                 return connection
