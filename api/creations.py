@@ -1,4 +1,4 @@
-"""Take back what was left of creations that were cut off, at the start and from time to time (core/creations.py)."""
+"""Settle creations and changes that were cut off, at the start and from time to time (core/creations.py)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 from api.bodies import now_ms
 from core.couch.client import Database
 from core.creations import settle_abandoned
+from core.user_changes import complete_abandoned
 
 INTERVAL_S = 30.0
 
@@ -15,4 +16,5 @@ async def settle_creations(db: Database, interval_s: float = INTERVAL_S) -> None
     """For ever; by every worker, since they may settle the same at once."""
     while True:
         await settle_abandoned(db, now_ms())
+        await complete_abandoned(db, now_ms())
         await asyncio.sleep(interval_s)

@@ -82,9 +82,14 @@ def notes_db(db: Database) -> Database:
 
 
 async def leave_note(db: Database, docs: Sequence[Doc], last: Last | None, now_ms: int) -> Doc:
-    note: Doc = {"_id": f"{NOTES}{uuid7(now_ms)}", "started_ms": now_ms, "docs": list(docs)}
+    members: Doc = {"docs": list(docs)}
     if last is not None:
-        note["last"] = {"db": last.db.name, "id": last.doc["_id"], "exists": "_rev" in last.doc}
+        members["last"] = {"db": last.db.name, "id": last.doc["_id"], "exists": "_rev" in last.doc}
+    return await put_note(db, NOTES, members, now_ms)
+
+
+async def put_note(db: Database, prefix: str, members: Doc, now_ms: int) -> Doc:
+    note: Doc = {"_id": f"{prefix}{uuid7(now_ms)}", "started_ms": now_ms, **members}
     return {**note, "_rev": await notes_db(db).put(note)}
 
 
@@ -96,15 +101,18 @@ async def remove_note(db: Database, note: Doc) -> None:
 
 async def settle_abandoned(db: Database, now_ms: int) -> int:
     """Take back what creations left that were cut off some minutes ago; how many notes were settled."""
-    rows = await notes_db(db).request(
-        "GET", "/_local_docs", params={"startkey": NOTES, "endkey": f"{NOTES}\ufff0", "include_docs": True}
-    )
-    abandoned = [
-        row["doc"] for row in rows["rows"] if row.get("doc") and row["doc"]["started_ms"] + ABANDONED_AFTER_MS <= now_ms
-    ]
-    for note in abandoned:
+    notes = await abandoned_notes(db, NOTES, now_ms)
+    for note in notes:
         await settle(db, note)
-    return len(abandoned)
+    return len(notes)
+
+
+async def abandoned_notes(db: Database, prefix: str, now_ms: int) -> list[Doc]:
+    answer = await notes_db(db).request(
+        "GET", "/_local_docs", params={"startkey": prefix, "endkey": f"{prefix}\ufff0", "include_docs": True}
+    )
+    notes = [row["doc"] for row in answer["rows"] if row.get("doc")]
+    return [note for note in notes if note["started_ms"] + ABANDONED_AFTER_MS <= now_ms]
 
 
 async def settle(db: Database, note: Doc) -> None:

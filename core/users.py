@@ -13,6 +13,7 @@ from core.errors import DomainError, InvalidInput, NotFound
 from core.settings import Settings
 from core.token_login import LoginLink, new_link, random_password, take_back, token_of
 from core.translations import load_translations
+from core.user_changes import write_changes
 from core.user_fields import (
     SSO,
     InvalidUser,
@@ -87,10 +88,10 @@ async def update_user(
         if body.get("password") is None:
             raise InvalidUser("Password is required when disabling token login.", "password.length.minimum")
         changes["token_login"] = profile_changes["token_login"] = None
-        answer = await write_changes(db, before, changes, profile_changes)
+        answer = await write_changes(db, before, changes, profile_changes, now_ms=now_ms)
         await take_back_link(db, before, now_ms)
         return answer
-    return await write_changes(db, before, changes, profile_changes)
+    return await write_changes(db, before, changes, profile_changes, now_ms=now_ms)
 
 
 async def replace_link(
@@ -101,7 +102,7 @@ async def replace_link(
     profile_changes |= {"phone": link.phone, "token_login": link.of_profile}
     rev = await db.put(link.doc)
     try:
-        answer = await write_changes(db, before, changes, profile_changes)
+        answer = await write_changes(db, before, changes, profile_changes, now_ms=now_ms)
     except DomainError:
         with suppress(DomainError):
             await db.delete(link.doc["_id"], rev)
@@ -190,33 +191,6 @@ def check_offline_user(account: Doc, changes: Doc, settings: Settings) -> None:
     for member, label in (("facility_id", "Place"), ("contact_id", "Contact")):
         if member in changes and changes[member] is None:
             raise InvalidUser(f"{label} field is required for offline users", "field is required", field=label)
-
-
-async def write_changes(db: Database, before: Doc, changes: Doc, profile_changes: Doc) -> Doc:
-    """Write the account, then the profile with what both share; the account is put back when the profile fails."""
-    account = await users_db(db).update(before["_id"], lambda doc: changed(doc, changes) if doc else None)
-    if account is None:
-        raise NotFound("Failed to find user.")
-    shared = {each: account.get(each) for each in ("name", "roles", "facility_id")}
-    shared |= {each: account.get(each) for each in ("contact_id", "known") if each in account or each in changes}
-    try:
-        profile = await db.update(
-            before["_id"],
-            lambda doc: changed({**(doc or {}), "type": "user-settings"}, {**profile_changes, **shared}),
-        )
-    except DomainError:
-        with suppress(DomainError):
-            await users_db(db).put({**before, "_rev": account["_rev"]})
-        raise
-    return {
-        "user": {"id": before["_id"], "rev": account["_rev"]},
-        "user-settings": {"id": before["_id"], "rev": (profile or {}).get("_rev")},
-    }
-
-
-def changed(doc: Doc, changes: Doc) -> Doc:
-    """The document with the changes made; what is changed to None goes."""
-    return {name: value for name, value in {**doc, **changes}.items() if value is not None or name not in changes}
 
 
 async def is_server_admin(db: Database, name: str) -> bool:

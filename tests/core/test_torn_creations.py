@@ -23,8 +23,10 @@ from core.new_users import create_user
 from core.people import create_person
 from core.places import create_place, update_place
 from core.prepare import prepare
+from core.user_changes import complete_abandoned
+from core.users import update_user
 from tests.conftest import free_port, wait_for_http
-from tests.core.accounts import NOW_MS, SETTINGS, chw, doc_ids
+from tests.core.accounts import NOW_MS, SETTINGS, account_of, chw, create, doc_ids, profile_of
 from tests.core.cutting_proxy import cutting
 
 LATER_MS = NOW_MS + ABANDONED_AFTER_MS
@@ -163,6 +165,29 @@ async def test_what_the_worker_added_to_goes_too_and_what_a_person_changed_stays
     await settle_abandoned(db, LATER_MS)
 
     assert await doc_ids(db) == before | {renamed}
+
+
+@pytest.mark.parametrize("stays_away", [False, True], ids=["a moment", "until restarted"])
+@pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
+async def test_a_change_of_a_user_that_is_cut_at_any_write_is_made_in_both_documents_or_in_none(
+    db: Database, config: Config, district: Doc, name: str, answered: bool, stays_away: bool
+) -> None:
+    await create(db, chw(name, place="hc-kanga", contact="p-asha", phone="+254700000001"))
+    at, is_made = 0, False
+    while not is_made:
+        at += 1
+        to, phone = (("d-busia", "+254700000002"), ("hc-kanga", "+254700000001"))[at % 2]
+        async with cutting(config, at=at, answered=answered, stays_away=stays_away) as (behind_proxy, proxy):
+            with suppress(DomainError):
+                await update_user(behind_proxy, SETTINGS, name, {"place": to, "phone": phone}, now_ms=NOW_MS)
+            is_made = not proxy.has_cut
+        await complete_abandoned(db, LATER_MS)
+
+        account, profile = await account_of(db, name), await profile_of(db, name)
+        assert account["facility_id"] == profile["facility_id"]
+        assert profile["phone"] == {"d-busia": "+254700000002", "hc-kanga": "+254700000001"}[account["facility_id"]]
+    assert at > 2
+    await remove_accounts(db, {name})
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
