@@ -69,9 +69,9 @@ async def test_new_people_need_their_own_permission(client: Client, make_user: A
 
 
 async def test_update_needs_its_permission(client: Client, make_user: Any) -> None:
-    officer = await make_user("officer", roles=["program_officer"])
+    clerk = await make_user("clerk", roles=["data_entry"])
     await client.post("/api/v1/places", json={**BRANCH, "_id": "d-1"})
 
-    answer = await client.post("/api/v1/places/d-1", json={"name": "X"}, headers=officer)
+    answer = await client.post("/api/v1/places/d-1", json={"name": "X"}, headers=clerk)
 
     assert (answer.status, await answer.text()) == (403, "Insufficient privileges")  # EP-PLC-10, PERM-21
