@@ -24,6 +24,7 @@ from sentinel.transitions.muting_effects import (
     client_events,
     has_client_history,
     last_history,
+    muted_by,
     set_muted,
     set_tasks,
 )
@@ -108,9 +109,15 @@ class Muting:
         """Mute the target and all below; unmute from the topmost muted place above it (TR-MUT-4)."""
         root = target if muted else topmost_muted(target)
         operation = Operation(muted, iso_of(self.tools.now()), report_id)
-        subtree = Subtree(lookups, operation, self.tools.now())
+        lifted = None if muted or not self.keeps_individually_muted else await mutings_of(target, lookups)
+        subtree = Subtree(lookups, operation, self.tools.now(), lifted)
         await subtree.change(root["_id"])
         return subtree.events
+
+    @property
+    def keeps_individually_muted(self) -> bool:
+        """Whether those below who were muted by a report of their own stay so (TR-MUT-12)."""
+        return self.settings.section("muting").get("keep_individually_muted") is True
 
     async def replay(self, report_id: str, change: Change, lookups: Lookups) -> None:
         """Do again what a phone did later than the report in hand, which came late (TR-MUT-11)."""
@@ -199,6 +206,12 @@ def topmost_muted(target: Doc) -> Doc:
     """The highest place above that is muted, the target itself when none is."""
     muted = [each for each in lineage(target) if each.get("muted") and each.get("_id")]
     return muted[-1] if muted else target
+
+
+async def mutings_of(target: Doc, lookups: Lookups) -> frozenset[str]:
+    """The reports that muted the target and the places above it, all of which are unmuted with it."""
+    infos = [await lookups.infodoc(each["_id"]) for each in lineage(target) if each.get("muted") and each.get("_id")]
+    return frozenset(each for info in infos if (each := muted_by(info)) is not None)
 
 
 def is_already(target: Doc, muted: bool) -> bool:

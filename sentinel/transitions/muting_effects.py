@@ -36,11 +36,15 @@ class Operation:
 
 @dataclass
 class Subtree:
-    """What an operation does below one contact. `events` collects what phones did after the report, with its date."""
+    """What an operation does below one contact. `events` collects what phones did after the report, with its date.
+
+    With `lifted`, the reports whose muting ends, contacts that another report muted stay as they are (TR-MUT-12).
+    """
 
     lookups: Lookups
     operation: Operation
     now: datetime
+    lifted: frozenset[str] | None = None
     events: dict[str, str] = field(default_factory=dict)
 
     async def change(self, root_id: str) -> None:
@@ -67,7 +71,7 @@ class Subtree:
     async def change_page(self, ids: Sequence[str]) -> None:
         """Histories first, then contacts and registrations in one write; what others changed meanwhile again."""
         for _ in range(ATTEMPTS):
-            contacts = (await self.lookups.db.get_many(ids)).values()
+            contacts = await self.concerned(list((await self.lookups.db.get_many(ids)).values()))
             for contact in contacts:
                 self.events |= client_events_after(contact, self.operation.report_id)
             changed = [contact for contact in contacts if set_muted(contact, self.operation)]
@@ -90,6 +94,14 @@ class Subtree:
             if not any(failures):
                 return
         raise Conflict(f"contacts like {ids[0]} are being written by others all the time")
+
+    async def concerned(self, contacts: list[Doc]) -> list[Doc]:
+        """The contacts without those that are to stay muted."""
+        if self.lifted is None:
+            return contacts
+        infos = await self.lookups.sentinel_db.get_many(info_id(each["_id"]) for each in contacts)
+        causes = [muted_by(infos.get(info_id(each["_id"]))) if each.get("muted") else None for each in contacts]
+        return [each for each, cause in zip(contacts, causes, strict=True) if cause is None or cause in self.lifted]
 
     async def registrations(self, contacts: Any) -> list[Doc]:
         """The registrations of these contacts, each once, as they are stored now."""
@@ -153,6 +165,13 @@ def last_history(info: Mapping[str, Any] | None) -> Doc:
     """The last entry of an infodoc's `muting_history`, empty when there is none."""
     entries = objects((info or {}).get("muting_history"))
     return entries[-1] if entries else {}
+
+
+def muted_by(info: Mapping[str, Any] | None) -> str | None:
+    """The report that muted the contact last, None when no report is known to have done."""
+    entries = [entry for entry in objects((info or {}).get("muting_history")) if entry.get("muted")]
+    report_id = entries[-1].get("report_id") if entries else None
+    return report_id if isinstance(report_id, str) else None
 
 
 def add_history(contact_id: str, entry: Doc) -> Edit:

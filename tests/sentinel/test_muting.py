@@ -287,3 +287,38 @@ async def test_notifications_are_switched_off_and_on(deployment: Deployment, clo
     assert (texts(off), texts(on)) == (["on_mute"], ["on_unmute"])
     assert await muted(deployment) == {}
     assert codes(nobody) == ["patient_not_found"]
+
+
+# --- TR-MUT-12 --------------------------------------------------------------------------------------------------------
+
+
+async def individually(muting: Deployment, keep: bool) -> None:
+    """The mother is muted by a report of her own, then the health centre above her by another."""
+    await muting.configure(muting={**MUTING, "keep_individually_muted": keep})
+    own = report("r0", "MUTE") | {"fields": {"patient_id": "50001"}}
+    await muting.processed(own)
+    await muting.processed(report("r1", "MUTE", "80001"))
+    assert set(await muted(muting)) == {"h1", "c1", "mum", "chw"}
+
+
+@pytest.mark.parametrize(("keep", "still_muted"), [(False, set()), (True, {"mum"})])
+async def test_unmuting_a_place_may_leave_alone_who_was_muted_before(  # TR-MUT-12
+    muting: Deployment, clock: Clock, keep: bool, still_muted: set[str]
+) -> None:
+    await muting.store(registration("p1", "50001", task(clock, 5)), registration("p2", "50002", task(clock, 5)))
+    await muting.process()
+    await individually(muting, keep)
+
+    await muting.processed(report("r2", "UNMUTE", "80001"))
+
+    assert set(await muted(muting)) == still_muted
+    states = [(await muting.db.get(each))["scheduled_tasks"][0]["state"] for each in ("p1", "p2")]
+    assert states == ["muted" if keep else "scheduled", "scheduled"]
+
+
+async def test_whoever_is_unmuted_by_name_is_unmuted(muting: Deployment) -> None:  # TR-MUT-12
+    await individually(muting, keep=True)
+
+    await muting.processed(report("r2", "UNMUTE") | {"fields": {"patient_id": "50001"}})
+
+    assert await muted(muting) == {}
