@@ -172,14 +172,22 @@ async def test_a_large_json_body_is_stored(client: Client, db: Database) -> None
     assert (answer.status, [row["id"] for row in await answer.json()]) == (201, [doc["_id"] for doc in docs])
 
 
-@pytest.mark.parametrize(("method", "path"), [("PUT", "deep"), ("POST", ""), ("POST", "_bulk_docs")])
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("PUT", "deep", "application/json"),
+        ("PUT", "deep", "text/plain"),
+        ("POST", "", "application/json"),
+        ("POST", "_bulk_docs", "application/json"),
+    ],
+)
 @pytest.mark.parametrize("levels", [251, 2_000])
 async def test_what_is_nested_too_deeply_to_be_read_is_refused(
-    client: Client, db: Database, method: str, path: str, levels: int
+    client: Client, db: Database, method: str, path: str, kind: str, levels: int
 ) -> None:
     doc = '{"_id":"deep","a":' + '{"a":' * levels + "1" + "}" * levels + "}"
     body = f'{{"docs":[{doc}]}}' if path == "_bulk_docs" else doc
-    answer = await client.request(method, f"/medic/{path}", data=body, headers={"Content-Type": "application/json"})
+    answer = await client.request(method, f"/medic/{path}", data=body, headers={"Content-Type": kind})
 
     assert (answer.status, (await answer.json())["error"]) == (400, "bad_request")
     assert await db.find("deep") is None
