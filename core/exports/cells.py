@@ -16,6 +16,7 @@ MISSING_DATE = ""  # a quoted cell with nothing in it, where other missing value
 
 # What spreadsheets take for the beginning of a formula. A sign before nothing but digits and what stands between them
 # is a phone or a number, which calls nothing.
+SUSPECT = frozenset("=@\t\r+-")
 FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d\s().,/-]*\Z)")
 
 
@@ -33,21 +34,21 @@ class Csv:
         return ",".join([self.cell(value) for value in values]) + "\n"
 
     def cell(self, value: Any) -> str:
+        if isinstance(value, str):
+            return self.quoted(value)
         if value is None:
             return ""
-        if value is True:
-            return "true"
-        if value is False:
-            return "false"
+        if isinstance(value, bool):
+            return "true" if value else "false"
         if isinstance(value, int):
             return str(value)
         if isinstance(value, float):
             return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
-        return self.quoted(value if isinstance(value, str) else orjson.dumps(value).decode())
+        return self.quoted(orjson.dumps(value).decode())
 
     def quoted(self, text: str) -> str:
         """A backslash is doubled where it is what marks a quote: the cell then reads as what it was."""
-        if self.defused and text[:1] in "=@\t\r+-" and FORMULA.match(text):
+        if text[:1] in SUSPECT and self.defused and FORMULA.match(text):
             text = "'" + text
         if self.doubled:
             return '"' + text.replace('"', '""') + '"'

@@ -15,7 +15,7 @@ from core.errors import InvalidInput
 from core.exports.asked import Asked, Export, Hits, csv_export, header, in_parts, json_export
 from core.exports.filters import Filters
 from core.exports.listing import Listing
-from core.exports.paging import documents, read_ahead
+from core.exports.paging import documents
 from core.lineage import hydrate
 
 COLUMNS = ("id", "rev", "name", "patient_id", "type", "contact_type", "place_id")
@@ -52,7 +52,7 @@ async def list_contacts(db: Database, listing: Listing, filters: Filters, hits: 
 async def write_rows(asked: Asked, filters: Filters, listing: Listing) -> AsyncGenerator[bytes, None]:
     try:
         yield header(COLUMNS)
-        async with aclosing(read_ahead(documents(asked.db, listing))) as pages:
+        async with aclosing(documents(asked.db, listing)) as pages:
             async for docs in pages:
                 admitted = (doc for doc in docs if filters.admits_contact(doc))
                 lines = [asked.options.csv.line([doc.get(name) for name in MEMBERS]) for doc in admitted]
@@ -66,7 +66,7 @@ async def write_docs(asked: Asked, filters: Filters, listing: Listing) -> AsyncG
     """One array of the contacts with everybody they name (35 MOD-42)."""
     try:
         opening = b"["
-        async with aclosing(read_ahead(whole_contacts(asked, filters, listing))) as pages:
+        async with aclosing(whole_contacts(asked, filters, listing)) as pages:
             async for docs in pages:
                 for start in range(0, len(docs), asked.options.rows):
                     yield opening + orjson.dumps(docs[start : start + asked.options.rows])[1:-1]

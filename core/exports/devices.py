@@ -11,7 +11,7 @@ import orjson
 
 from core.couch.client import Database, Row
 from core.exports.asked import Asked, Export, json_export
-from core.exports.paging import PAGE, read_ahead
+from core.exports.paging import PAGE
 
 # Browsers by their product in a user agent, those that also name others' products first.
 BROWSERS = (
@@ -32,7 +32,7 @@ async def export_devices(asked: Asked) -> Export:
 
 async def write_devices(asked: Asked) -> AsyncGenerator[bytes, None]:
     opening = b"["
-    async with aclosing(read_ahead(newest(asked.users_meta))) as pages:
+    async with aclosing(newest(asked.users_meta)) as pages:
         async for rows in pages:
             for start in range(0, len(rows), asked.options.rows):
                 devices = [device_of(row) for row in rows[start : start + asked.options.rows]]

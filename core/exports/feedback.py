@@ -17,7 +17,7 @@ from core.documents import Doc
 from core.errors import InvalidInput
 from core.exports.asked import Asked, Export, csv_export, header, in_parts
 from core.exports.cells import Csv
-from core.exports.paging import PAGE, read_ahead
+from core.exports.paging import PAGE
 
 COLUMNS = ("id", "reported_date", "user", "app_version", "url", "info")
 PREFIX = "feedback-"
@@ -68,7 +68,7 @@ async def write_csv(asked: Asked, titles: Sequence[str], zone: tzinfo | None) ->
     csv = asked.options.csv
     if titles:
         yield header(titles)
-    async with aclosing(read_ahead(feedback(asked.users_meta))) as pages:
+    async with aclosing(feedback(asked.users_meta)) as pages:
         async for docs in pages:
             lines = [f"{csv_row(csv, row_of(doc, zone))}\n" for doc in docs]
             for part in in_parts(lines, asked.options.rows):
@@ -85,7 +85,7 @@ async def write_sheet(asked: Asked, titles: Sequence[str], zone: tzinfo | None) 
     yield SHEET.encode()
     if titles:
         yield sheet_row(titles).encode()
-    async with aclosing(read_ahead(feedback(asked.users_meta))) as pages:
+    async with aclosing(feedback(asked.users_meta)) as pages:
         async for docs in pages:
             for part in in_parts([sheet_row(row_of(doc, zone)) for doc in docs], asked.options.rows):
                 yield part

@@ -14,7 +14,7 @@ from core.documents import Doc, subject_ids
 from core.exports.asked import Asked, Export, csv_export, header, in_parts
 from core.exports.cells import date_value
 from core.exports.listing import Listing
-from core.exports.paging import documents, read_ahead
+from core.exports.paging import documents
 from core.lineage import hydrate
 from core.messages import DuplicateGuard, MessageContext, Messenger
 from core.sms_tasks import Task, messages_of, objects, tasks_to_send
@@ -66,7 +66,7 @@ async def write_messages(asked: Asked, listing: Listing, translations: Translati
     try:
         name = () if asked.observed else ("contact_name",)
         yield header([*BEFORE_NAME, *name, *AFTER_NAME])
-        async with aclosing(read_ahead(message_lines(asked, listing, translations))) as pages:
+        async with aclosing(message_lines(asked, listing, translations)) as pages:
             async for lines in pages:
                 for part in in_parts(lines, asked.options.rows):
                     yield part

@@ -1,47 +1,37 @@
-"""Documents of an export a page at a time, the next one read while this one is written."""
+"""Documents of an export a page at a time, the next ones read while one is written."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import AsyncGenerator
 
 from core.couch.client import Database
 from core.documents import Doc
 from core.exports.listing import Listing
 
-T = TypeVar("T")
+PAGE = 250  # documents read at once, and
+AHEAD = 2  # pages read before they are needed: what bounds the memory
 
-PAGE = 500  # documents read at once: what bounds the memory
 
-
-async def documents(
-    db: Database, listing: Listing, *, size: int = PAGE, descending: bool = False
-) -> AsyncGenerator[list[Doc], None]:
+async def documents(db: Database, listing: Listing, *, descending: bool = False) -> AsyncGenerator[list[Doc], None]:
     """The listed documents as they are now, in their order; those deleted since are left out."""
-    async for ids in listing.pages(size, descending=descending):
-        docs = await db.get_many(ids)
-        yield [docs[each] for each in ids if each in docs]
-
-
-async def read_ahead(source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """The same, with the next one being made while the last one is dealt with."""
-    coming: asyncio.Task[Any] | None = asyncio.ensure_future(following(source))
+    coming: deque[tuple[list[str], asyncio.Task[dict[str, Doc]]]] = deque()
     try:
-        while coming is not None and (found := await coming):
-            coming = asyncio.ensure_future(following(source))
-            yield found[0]
-        coming = None
+        async for ids in listing.pages(PAGE, descending=descending):
+            coming.append((ids, asyncio.ensure_future(db.get_many(ids))))
+            if len(coming) > AHEAD:
+                yield await first(coming)
+        while coming:
+            yield await first(coming)
     finally:
-        if coming is not None:
-            coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
+        for _, task in coming:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in coming), return_exceptions=True)
 
 
-async def following(source: AsyncIterator[T]) -> Sequence[T]:
-    """The next one, alone in a list; nothing at the end."""
-    async for found in source:
-        return (found,)
-    return ()
+async def first(coming: deque[tuple[list[str], asyncio.Task[dict[str, Doc]]]]) -> list[Doc]:
+    ids, task = coming[0]
+    docs = await task
+    coming.popleft()
+    return [docs[each] for each in ids if each in docs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,11 @@ from core.couch.client import Database
 from core.couch.rows import view_rows
 from core.dates import ms_of
 from core.documents import Doc, id_of
-from core.exports.asked import Asked, Export, Hits, csv_export, header, in_parts
-from core.exports.cells import date_value
+from core.exports.asked import Asked, Export, Hits, Options, csv_export, header
+from core.exports.cells import Csv, date_value
 from core.exports.filters import Filters
 from core.exports.listing import Listing
-from core.exports.paging import documents, read_ahead
+from core.exports.paging import documents
 from core.lineage import chain_ids
 
 OWN = ("_id", "form", "patient_id", "reported_date", "from")
@@ -44,26 +44,17 @@ async def write_reports(
 ) -> AsyncGenerator[bytes, None]:
     try:
         yield header([*OWN, *SUBMITTER, *fields])
-        pages = report_rows(asked, filters, listing, fields)
-        async with aclosing(read_ahead(pages)) as made:
-            async for lines in made:
-                for part in in_parts(lines, asked.options.rows):
-                    yield part
+        line_of = Lines(fields, asked.options)
+        submitters = Submitters(asked.db, asked.options.csv)
+        async with aclosing(documents(asked.db, listing, descending=True)) as pages:
+            async for docs in pages:
+                reports = [doc for doc in docs if filters.admits_report(doc)]
+                await submitters.learn(reports)
+                for start in range(0, len(reports), asked.options.rows):
+                    part = reports[start : start + asked.options.rows]
+                    yield "".join([line_of(doc, submitters.cells(doc)) for doc in part]).encode()
     finally:
         listing.close()
-
-
-async def report_rows(
-    asked: Asked, filters: Filters, listing: Listing, fields: Sequence[str]
-) -> AsyncGenerator[list[str], None]:
-    """Lines of CSV, a page at a time."""
-    submitters = Submitters(asked.db)
-    row_of = row_maker(fields, submitters, readable=asked.options.readable)
-    line = asked.options.csv.line
-    async for docs in documents(asked.db, listing, descending=True):
-        reports = [doc for doc in docs if filters.admits_report(doc)]
-        await submitters.learn(reports)
-        yield [line(row_of(doc)) for doc in reports]
 
 
 async def list_reports(db: Database, listing: Listing, filters: Filters, hits: Hits | None) -> None:
@@ -123,23 +114,20 @@ async def field_columns(db: Database, forms: Iterable[str] | None) -> list[str]:
     return sorted(paths)
 
 
-def flat(fields: Any, kept: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Values by their path, `a.b.c`; lists are values. An object is one only where its path is among the `kept`."""
+def flat(fields: Any) -> dict[str, Any]:
+    """Values by their path, `a.b.c`; lists are values, objects are not."""
     found: dict[str, Any] = {}
     if isinstance(fields, dict):
-        flatten(fields, "", kept, found)
+        flatten(fields, "", found)
     return found
 
 
-def flatten(fields: Mapping[str, Any], prefix: str, kept: frozenset[str], found: dict[str, Any]) -> None:
+def flatten(fields: Mapping[str, Any], prefix: str, found: dict[str, Any]) -> None:
     for name, value in fields.items():
-        path = prefix + name
         if isinstance(value, dict):
-            if path in kept:
-                found[path] = value
-            flatten(value, path + ".", kept, found)
+            flatten(value, f"{prefix}{name}.", found)
         else:
-            found[path] = value
+            found[prefix + name] = value
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -154,17 +142,20 @@ class Named:
 
 
 class Submitters:
-    """The names of contacts and of the places above them, each read once (EP-EXP-23)."""
+    """The names of contacts and of the places above them as cells, each read once (EP-EXP-23)."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, csv: Csv) -> None:
         self._db = db
+        self._csv = csv
         self._known: dict[str, Named | None] = {}
+        self._cells: dict[str, str] = {}
 
     async def learn(self, docs: Iterable[Doc]) -> None:
         """Know who submitted these reports: at most two reads, whatever their number."""
         if len(self._known) > MOST_NAMES:
             self._known.clear()
-        contacts = [contact for doc in docs if (contact := doc.get("contact"))]
+            self._cells.clear()
+        contacts = [contact for doc in docs if (contact := doc.get("contact")) and id_of(contact) not in self._cells]
         wanted = {each for contact in contacts for each in (id_of(contact), *chain_ids(contact)) if each}
         await self._read(wanted)
         await self._read({above for each in wanted if (named := self._known.get(each)) for above in named.above})
@@ -176,33 +167,59 @@ class Submitters:
             for each in missing:
                 self._known[each] = Named(docs[each].get("name"), chain_ids(docs[each])) if each in docs else None
 
-    def names(self, doc: Doc) -> list[Any]:
-        """The name of the submitter and of the three places above, None for each there is not."""
+    def cells(self, doc: Doc) -> str:
+        """The name of the submitter and of the three places above, joined by commas; nothing where there is none."""
         contact = doc.get("contact")
         if not contact:
-            return [None] * len(SUBMITTER)
-        known = self._known.get(id_of(contact) or "")
-        if known is None:
-            known = Named(contact.get("name") if isinstance(contact, dict) else None, chain_ids(contact))
-        above = [self._known.get(each) for each in known.above[: len(SUBMITTER) - 1]]
-        names = [known.name, *(place.name if place else None for place in above)]
-        return names + [None] * (len(SUBMITTER) - len(names))
+            return "," * (len(SUBMITTER) - 1)
+        contact_id = id_of(contact) or ""
+        cells = self._cells.get(contact_id)
+        if cells is None:
+            known = self._known.get(contact_id)
+            cells = self._made(known or Named(name_in(contact), chain_ids(contact)))
+            if known is not None:
+                self._cells[contact_id] = cells
+        return cells
+
+    def _made(self, submitter: Named) -> str:
+        places = [self._known.get(each) for each in submitter.above[: len(SUBMITTER) - 1]]
+        names = [submitter.name, *(place.name if place else None for place in places)]
+        return ",".join(map(self._csv.cell, names + [None] * (len(SUBMITTER) - len(names))))
 
 
-def row_maker(columns: Sequence[str], submitters: Submitters, *, readable: bool) -> Callable[[Doc], list[Any]]:
-    """What makes the row of a report out of a document, once its submitter is known."""
-    kept = frozenset(columns)
+def name_in(contact: Any) -> Any:
+    return contact.get("name") if isinstance(contact, dict) else None
 
-    def row_of(doc: Doc) -> list[Any]:
-        values = flat(doc.get("fields"), kept)
-        return [
-            doc["_id"],
-            doc.get("form"),
-            doc.get("patient_id"),
-            date_value(doc.get("reported_date"), readable=readable),
-            doc.get("from"),
-            *submitters.names(doc),
-            *[values.get(column) for column in columns],
-        ]
 
-    return row_of
+class Lines:
+    """Makes lines of CSV out of reports."""
+
+    def __init__(self, columns: Sequence[str], options: Options) -> None:
+        self._cell = options.csv.cell
+        self._readable = options.readable
+        self._place = {column: place for place, column in enumerate(columns)}
+        self._empty = [""] * len(columns)
+
+    def __call__(self, doc: Doc, submitter: str) -> str:
+        cell = self._cell
+        date = doc.get("reported_date")
+        if self._readable or not isinstance(date, int):
+            date = date_value(date, readable=self._readable)
+        own = (doc["_id"], doc.get("form"), doc.get("patient_id"), date, doc.get("from"))
+        line = f"{','.join(map(cell, own))},{submitter}"
+        fields = doc.get("fields")
+        if not self._empty:
+            return line + "\n"
+        cells = self._empty.copy()
+        if isinstance(fields, dict):
+            self._fill(fields, "", cells)
+        return f"{line},{','.join(cells)}\n"
+
+    def _fill(self, fields: Mapping[str, Any], prefix: str, cells: list[str]) -> None:
+        """An object where other reports have a value is written as JSON."""
+        for name, value in fields.items():
+            path = prefix + name
+            if value is not None and path in self._place:
+                cells[self._place[path]] = self._cell(value)
+            if isinstance(value, dict):
+                self._fill(value, path + ".", cells)
