@@ -298,7 +298,7 @@ async def main() -> int:
             await until_listening(api)
             await until_indexed(Caller(api, f"{db}-u10000", PASSWORD))
             print(f"indexed {time.perf_counter() - started_s:.0f} s after the first", flush=True)
-            await list_on_views(couch, db, 0)
+            await until_views_are_built(couch, db)
             print(f"views built {time.perf_counter() - started_s:.0f} s after the first\n", flush=True)
             table = Table()
             await measure(table, api, couch, db)
@@ -328,6 +328,17 @@ async def until_indexed(phone: Caller, within_s: float = 600.0) -> None:
                 if len(orjson.loads(answer.body)["doc_ids_revs"]) > 9_980:
                     return
             await asyncio.sleep(0.5)
+
+
+async def until_views_are_built(couch: Caller, db: str, within_s: float = 1800.0) -> None:
+    """CouchDB gives up on a query after a minute of building, but not on the building."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                await list_on_views(couch, db, 0)
+                return
+            except RuntimeError:
+                await asyncio.sleep(1)
 
 
 async def remove(couch: Caller, db: str) -> None:
