@@ -35,7 +35,7 @@ async def test_batches_of_100_in_order_without_the_missing(client: Client, db: D
     batches = await answer.json()
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")  # EP-BLK-2
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert [len(batch) for batch in batches] == [100, 50]
+    assert [len(batch) for batch in batches] == [100, 50]  # DIV-17
     assert [row["id"] for batch in batches for row in batch] == ids  # EP-BLK-3
     assert all(row["ok"] and row["rev"].startswith("2-") for batch in batches for row in batch)
     assert await db.get_many(ids) == {}

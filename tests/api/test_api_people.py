@@ -52,7 +52,7 @@ async def test_statuses_of_bad_requests(client: Client) -> None:
     async def status(**request: Any) -> int:
         return (await client.post("/api/v1/people", **request)).status
 
-    assert await status(data=b'{"name":"A"}', headers={"Content-Type": "text/plain"}) == 400  # AUTH-14
+    assert await status(data=b'{"name":"A"}', headers={"Content-Type": "text/plain"}) == 400  # AUTH-14, EP-2
     assert await status(data=b'{"name":', headers={"Content-Type": "application/json"}) == 400
     assert await status(json={"name": "A", "place": "nowhere"}) == 404  # EP-PPL-4
     assert await status(json={"name": "A", "_id": "p-1"}) == 200

@@ -30,7 +30,7 @@ async def test_wrong_structure_is_told_in_plain_text(client: Client) -> None:
 
     assert answer.status == 400
     assert answer.content_type == "text/plain"
-    assert await answer.text() == 'Health Centers should have "district_hospital" parent type.'  # EP-PLC-7
+    assert await answer.text() == 'Health Centers should have "district_hospital" parent type.'  # EP-PLC-7, DIV-10
 
 
 async def test_statuses_of_bad_requests(client: Client) -> None:

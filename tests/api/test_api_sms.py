@@ -36,7 +36,7 @@ async def test_nothing_in_nothing_out(client: Client) -> None:
     for body in ({}, {"messages": None, "updates": None}, {"messages": [], "other": 1}):
         answer = await client.post("/api/sms/", json=body)
 
-        assert (answer.status, await answer.json()) == (200, {"messages": []})  # EP-SMS-2
+        assert (answer.status, await answer.json()) == (200, {"messages": []})  # EP-SMS-2, EP-5
 
 
 async def test_exchange_stores_messages_applies_updates_and_offers_what_is_pending(
@@ -54,7 +54,7 @@ async def test_exchange_stores_messages_applies_updates_and_offers_what_is_pendi
 
     assert await answer.json() == {"messages": [{"id": "m-1", "to": "+254711000222", "content": "Asante"}]}
     first, fifth, sixth = (await db.get("r-1"))["tasks"]
-    assert first["state"] == "forwarded-to-gateway"
+    assert first["state"] == "forwarded-to-gateway"  # EP-SMS-3
     assert fifth["state"] == "delivered"
     assert (sixth["state"], sixth["state_details"]) == ("failed", {"reason": "no credit"})
     [incoming] = [doc for doc in await records(db) if doc["_id"] != "r-1"]

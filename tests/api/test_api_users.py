@@ -115,7 +115,7 @@ async def test_creating_needs_a_permission_for_each_thing_created(client: Client
         return (await client.post("/api/v1/users", json={**body, **members}, headers=login)).status
 
     assert await status(other) == 403
-    assert await status(clerk, place={"name": "D", "type": "district_hospital"}) == 403  # EP-USR-22
+    assert await status(clerk, place={"name": "D", "type": "district_hospital"}) == 403  # EP-USR-22, DIV-24
     assert await status(clerk, contact={"name": "N"}) == 403
     assert await status(clerk) == 200
 

@@ -62,7 +62,7 @@ async def test_online_caller_asks_for_an_account_to_be(client: Client, db: Datab
         assert answer.status == 200, await answer.text()
         return int((await answer.json())["total_docs"])
 
-    assert await total("facility_id=hc-a&role=chw&contact_id=p-a") == own  # EP-USI-6
+    assert await total("facility_id=hc-a&role=chw&contact_id=p-a") == own  # EP-USI-3, EP-USI-6
     assert await total('facility_id=hc-a&role=["chw","nurse"]') == own  # EP-USI-4
     assert await total("facility_id=hc-a&facility_id=hc-b&role=chw") == own + 4
     assert await total("facility_id=nowhere&role=chw") == own - 4
@@ -95,4 +95,4 @@ async def test_others_counts_need_a_permission(client: Client, make_user: Any) -
 
     answer = await client.get("/api/v1/users-info?facility_id=hc-a&role=chw", headers=clerk)
 
-    assert (answer.status, await answer.json()) == (403, {"code": 403, "error": "Insufficient privileges"})
+    assert (answer.status, await answer.json()) == (403, {"code": 403, "error": "Insufficient privileges"})  # EP-USI-3

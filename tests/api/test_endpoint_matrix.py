@@ -47,8 +47,8 @@ TABLE: list[tuple[str, str, tuple[int, int, int, int, int]]] = [
     ("POST", "/api/sms", PERMITTED),
     ("POST", "/api/v1/sms/africastalking/incoming-messages", SHARED_KEY),
     ("POST", "/api/v1/sms/africastalking/delivery-reports", SHARED_KEY),
-    ("POST", "/api/v1/people", PERMITTED),
-    ("POST", "/api/v1/places", PERMITTED),
+    ("POST", "/api/v1/people", PERMITTED),  # DIV-23
+    ("POST", "/api/v1/places", PERMITTED),  # DIV-23
     ("POST", "/api/v1/places/none", PERMITTED),
     ("GET", "/api/v1/person/none", ONLINE_PERMITTED),
     ("GET", "/api/v1/place/none", ONLINE_PERMITTED),

@@ -137,9 +137,9 @@ async def test_some_things_everybody_may_know(client: Client, path: str, status:
     assert answer.status == status
     body = await answer.json()
     if path in ("/", "/dbinfo"):
-        assert body["couchdb"] == "Welcome"  # AUTH-127
+        assert body["couchdb"] == "Welcome"  # AUTH-127, EP-OTH-6
     else:
-        assert body["version"]  # AUTH-120, AUTH-121
+        assert body["version"]  # AUTH-120, AUTH-121, EP-OTH-6
 
 
 OFFLINE_FIREWALL = [

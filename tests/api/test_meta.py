@@ -38,7 +38,7 @@ async def test_an_offline_user_makes_the_own_database_once_and_again(
     first = await client.put(f"{path}/", headers=asha)
     second = await client.put(f"{path}/", headers=asha)
 
-    assert (first.status, await first.json()) == (200, {"ok": True})  # AUTH-141, 10 §10 check 6
+    assert (first.status, await first.json()) == (200, {"ok": True})  # AUTH-141, EP-OTH-9
     assert (second.status, await second.json()) == (200, {"ok": True})
     meta = couch.db(meta_database(config.database, asha.name))
     owner = {"names": [asha.name], "roles": []}

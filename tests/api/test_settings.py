@@ -84,7 +84,7 @@ async def test_put_merges_replaces_or_overwrites(
     assert (answer.status, await answer.json()) == (200, {"success": True, "upgraded": True, "updated": True})
     stored = (await db.get("settings"))["settings"]
     permissions = stored.pop("permissions")
-    assert stored == expected  # EP-SET-3..6, 30 §19 check 1
+    assert stored == expected  # EP-SET-3..6, DIV-2, DIV-21
     assert permissions == {name: list(roles) for name, roles in DEFAULT_PERMISSIONS.items()}  # EP-SET-9
 
 

@@ -1,4 +1,4 @@
-"""The configuring command line uploads settings: T1 of 65 §11, and its backup (CONF-11, 12, 38, 50..54, AUTH-134)."""
+"""The configuring command line uploads settings: T1 of 65 §11, and its backup (CONF-11, 12, 38, 50..54, EP-SET-13)."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ async def test_online_user_needs_neither_place_nor_contact(db: Database, name: s
 
     account, profile = await account_of(db, name), await profile_of(db, name)
     assert set(answer) == {"user", "user-settings"}
-    assert not {"facility_id", "contact_id", "nonsense"} & (set(account) | set(profile))  # EP-USR-1
+    assert not {"facility_id", "contact_id", "nonsense"} & (set(account) | set(profile))  # EP-USR-1, EP-5
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ async def test_invalid_user_is_refused_with_a_key_to_translate(body: Doc, messag
     with pytest.raises(InvalidInput) as refused:
         await create(DistrictOnly(), body)
 
-    assert refused.value.message == message  # EP-USR-25
+    assert refused.value.message == message  # EP-USR-2, EP-USR-25, EP-USR-27
     assert refused.value.details["translationKey"] == key  # ERR-7
 
 

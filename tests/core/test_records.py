@@ -90,7 +90,7 @@ EXAMPLES: list[tuple[str, str | None, dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("text", "form", "fields", "errors"), EXAMPLES, ids=[each[0] for each in EXAMPLES])
 def test_worked_examples(text: str, form: str | None, fields: dict[str, Any], errors: list[str]) -> None:
-    doc = record(text)  # 45 §12
+    doc = record(text)  # 45 §12, EP-REC-10
 
     assert doc.get("form") == form
     assert doc["fields"] == fields
@@ -329,7 +329,7 @@ def test_an_aggregated_date_without_a_year_is_unset() -> None:
     ],
 )
 def test_the_reported_date(given: Any, reported_date: int) -> None:
-    assert record("hello", sent_timestamp=given)["reported_date"] == reported_date  # SMS-23
+    assert record("hello", sent_timestamp=given)["reported_date"] == reported_date  # SMS-23, EP-REC-12
 
 
 def test_a_free_message_has_no_form() -> None:
@@ -367,7 +367,7 @@ def test_a_json_record() -> None:
 
     doc = json_record(body)
 
-    assert doc["fields"] == ALL_FOUR  # REC-3, REC-4, EP-REC-9
+    assert doc["fields"] == ALL_FOUR  # REC-3, REC-4, EP-REC-6, EP-REC-9
     assert (doc["form"], doc["from"], doc["reported_date"]) == ("REG", "+254712345678", 1352399720000)
     assert doc["errors"] == []
     assert doc["sms_message"] == {

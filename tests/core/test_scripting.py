@@ -30,7 +30,7 @@ async def test_endless_loop_ends_at_the_time_limit() -> None:  # JSX-2
         await evaluate("(function () { while (true) {} })()", {}, time_limit_s=0.05)
 
 
-async def test_memory_is_limited() -> None:  # JSX-2
+async def test_memory_is_limited() -> None:  # JSX-2, REPL-61
     with pytest.raises(ScriptError):
         await evaluate("(() => { const a = []; for (;;) a.push('x'.repeat(1e6) + a.length); })()", {})
 

@@ -119,7 +119,7 @@ async def test_the_same_post_again_stores_nothing_new(db: Database) -> None:
 
     await gateway.exchange([sms()])
 
-    assert await gateway.records() == before  # SMS-5, SMS-18
+    assert await gateway.records() == before  # SMS-5, SMS-18, EP-SMS-3
 
 
 async def test_the_same_id_twice_in_a_request_is_stored_once(db: Database) -> None:
@@ -205,7 +205,7 @@ async def test_a_status_becomes_a_state(db: Database, update: Doc, state: str, d
     await Gateway(db).exchange([], [{"id": "m-1", **update}])
 
     changed = await stored_task(db)
-    assert (changed["state"], changed.get("state_details")) == (state, details)  # SMS-12
+    assert (changed["state"], changed.get("state_details")) == (state, details)  # SMS-12, EP-SMS-5
     assert changed["state_history"][-1]["timestamp"] == "2031-02-03T08:00:00.000Z"
 
 
@@ -254,7 +254,7 @@ async def test_an_update_keeps_the_gateway_reference(db: Database) -> None:
 
     await Gateway(db).exchange([], [{"id": "m-1", "status": "SENT"}])
 
-    assert (await stored_task(db))["gateway_ref"] == "ref"  # EP-SMS-7
+    assert (await stored_task(db))["gateway_ref"] == "ref"  # EP-SMS-7, DIV-16
 
 
 async def test_an_update_may_carry_only_the_gateway_reference(db: Database) -> None:
@@ -306,7 +306,7 @@ async def test_waiting_messages_are_given_and_marked(db: Database) -> None:
 
     messages = await Gateway(db).exchange()
 
-    assert messages == [  # SMS-4, SMS-7, SMS-9
+    assert messages == [  # SMS-4, SMS-7, SMS-9, EP-SMS-8
         {"id": "m-1", "to": "+254711000111", "content": "text of m-1"},
         {"id": "m-3", "to": "GATE", "content": "text of m-3"},
     ]
@@ -318,7 +318,7 @@ async def test_messages_come_by_due_time_and_at_most_25(db: Database) -> None:
     early = [task(f"m-{n:02d}", timestamp=NOW_MS - n) for n in range(30)]
     await db.put(owner(late, *early))
 
-    assert ids(await Gateway(db).exchange()) == [f"m-{n:02d}" for n in range(29, 4, -1)]  # SMS-8
+    assert ids(await Gateway(db).exchange()) == [f"m-{n:02d}" for n in range(29, 4, -1)]  # SMS-8, EP-SMS-8
     assert "late" in ids(await Gateway(db).exchange())
 
 
@@ -329,7 +329,7 @@ async def test_messages_come_by_due_time_and_at_most_25(db: Database) -> None:
 async def test_other_services_disable_the_answer(db: Database, sms_settings: Doc, given: list[str]) -> None:
     await db.put(owner(task("m-1")))
 
-    assert ids(await Gateway(db, sms=sms_settings).exchange()) == given  # SMS-6
+    assert ids(await Gateway(db, sms=sms_settings).exchange()) == given  # SMS-6, EP-SMS-8
 
 
 async def test_a_message_is_offered_until_the_gateway_reports(db: Database) -> None:

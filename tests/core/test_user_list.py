@@ -28,7 +28,7 @@ async def test_list_shows_places_and_contacts_as_documents(db: Database, distric
             "place": {**await db.get("hc-kanga"), "contact": person, "parent": await db.get("d-busia")},
             "contact": person,
         }
-    ]  # EP-USR-10, EP-USR-11
+    ]  # EP-USR-10, EP-USR-11, DIV-13
 
 
 async def test_list_leaves_out_what_is_unknown_and_shows_several_places(db: Database, district: Doc, name: str) -> None:
@@ -40,7 +40,7 @@ async def test_list_leaves_out_what_is_unknown_and_shows_several_places(db: Data
     await users.put({**doc, "_rev": rev, "facility_id": "gone"})
     [unknown] = [user async for batch in list_users(db, user_of) for user in batch if user["username"] == name]
 
-    assert [place["_id"] for place in several["place"]] == ["hc-kanga", "d-busia"]  # EP-USR-13
+    assert [place["_id"] for place in several["place"]] == ["hc-kanga", "d-busia"]  # EP-USR-13, DIV-13
     assert set(unknown) == {"id", "rev", "type", "username"}  # EP-USR-11
     assert unknown["type"] == "unknown"
 

@@ -102,7 +102,9 @@ async def test_what_is_wanted_again_is_unmarked(deployment: Deployment, run: Run
     assert await purged(deployment) == {"r2"}
 
 
-async def test_function_sees_groups_and_permissions(deployment: Deployment, run: Run) -> None:  # PRG-4, PRG-5, PRG-7
+async def test_function_sees_groups_and_permissions(  # PRG-4, PRG-5, PRG-7, REPL-58
+    deployment: Deployment, run: Run
+) -> None:
     fn = """function (user, contact, reports, messages, cht, permissions) {
       if (user.roles.join() !== 'chw') { return []; }
       if (!cht.v1.hasPermissions('can_keep', user.roles, permissions)) { return []; }
@@ -125,7 +127,9 @@ async def test_function_sees_groups_and_permissions(deployment: Deployment, run:
     assert await purged(deployment) == {"about-mum", "from-mum", "about-nobody", "from-nobody"}
 
 
-async def test_old_tasks_and_targets_are_purged_in_any_case(deployment: Deployment, run: Run) -> None:  # PRG-8
+async def test_old_tasks_and_targets_are_purged_in_any_case(  # PRG-8, REPL-59
+    deployment: Deployment, run: Run
+) -> None:
     def task(doc_id: str, end: str, state: str = "Completed") -> Doc:
         return {"_id": doc_id, "type": "task", "state": state, "emission": {"endDate": end}, "user": "u"}
 
@@ -154,7 +158,7 @@ async def test_contact_on_which_the_function_throws_is_skipped_and_told(  # PRG-
 
 
 @pytest.mark.parametrize("fn", ["function () { while (true) {} }", "not a function"])
-async def test_function_that_fails_ends_the_run_and_is_told(  # PRG-10
+async def test_function_that_fails_ends_the_run_and_is_told(  # PRG-10, REPL-61
     deployment: Deployment, run: Run, fn: str
 ) -> None:
     with pytest.raises(ScriptError, match=r"purge\.fn"):
@@ -166,7 +170,7 @@ async def test_function_that_fails_ends_the_run_and_is_told(  # PRG-10
     assert await run()
 
 
-async def test_nothing_runs_without_function_schedule_or_users(  # PRG-1, PRG-2
+async def test_nothing_runs_without_function_schedule_or_users(  # PRG-1, PRG-2, REPL-58
     deployment: Deployment, clock: Clock, run: Run
 ) -> None:
     assert not await run("")

@@ -178,7 +178,9 @@ async def test_nothing_is_sent_without_a_credential(sender: Sender, deployment: 
 # --- Africa's Talking -------------------------------------------------------------------------------------------------
 
 
-async def test_africas_talking_gets_a_form(sender: Sender, deployment: Deployment, service: Service) -> None:  # AGG-2
+async def test_africas_talking_gets_a_form(
+    sender: Sender, deployment: Deployment, service: Service
+) -> None:  # AGG-2, EP-SMS-23
     await use_africas_talking(deployment, service)
     await deployment.store(message("m1", "0711000111"))
 
@@ -536,7 +538,7 @@ async def test_expired_message_is_not_sent(
 
 async def test_worker_sends_soon_after_a_message_was_stored(
     deployment: Deployment, couch: Couch, config: Config, service: Service, clock: Clock
-) -> None:  # REC-6, AGG-1
+) -> None:  # REC-6, AGG-1, EP-REC-14, EP-SMS-23
     await use_rapidpro(deployment, service)
     await store_credential(couch.db(config.db_name("vault")), "rapidpro:outgoing", "from the vault")
     stop = asyncio.Event()

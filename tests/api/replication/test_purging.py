@@ -88,7 +88,7 @@ async def test_get_deletes_tells_of_purged_documents_at_once(district: Any, chw_
 
 
 async def test_a_feed_never_reports_purged_documents(district: Any, chw_purges: Database) -> None:
-    # REPL-78
+    # REPL-78, REPL-62: marked before it came into her sight
     await chw_purges.bulk_docs([{"_id": "purged:R1"}, {"_id": "purged:later"}, {"_id": "purged:C3"}])
 
     async def hidden() -> bool:

@@ -195,7 +195,7 @@ async def test_deletes_are_told_of_deleted_documents_only(district: Any) -> None
     empty = await district.client.post(path, json={"doc_ids": []}, headers=district.asha)
     wrong = await district.client.post(path, json={}, headers=district.asha)
 
-    assert sorted((await answer.json())["doc_ids"]) == ["R1", "R2"]
+    assert sorted((await answer.json())["doc_ids"]) == ["R1", "R2"]  # EP-OTH-7
     assert await empty.json() == {"doc_ids": []}
     assert (wrong.status, (await wrong.json())["error"]) == (400, "bad_request")
 
@@ -208,7 +208,7 @@ async def test_lists_are_for_offline_users(district: Any, make_user: Any, path: 
     officers = await district.client.get(f"/api/v1/{path}", headers=online)
     nobodys = await district.client.get(f"/api/v1/{path}", headers={"Authorization": "", "Accept": "application/json"})
 
-    assert [response.status for response in (hers, officers, nobodys)] == [200, 404, 401]
+    assert [response.status for response in (hers, officers, nobodys)] == [200, 404, 401]  # EP-OTH-7
 
 
 async def test_last_seq_of_the_list_continues_in_the_feed(district: Any) -> None:
