@@ -249,7 +249,10 @@ async def while_views_build(table: Table, api: Target, couch: Caller, db: str) -
         await couch.ask("PUT", f"/{db}/{ddoc['_id']}", ddoc)
         views.append(f"/{db}/{ddoc['_id']}/_view/{next(iter(ddoc['views']))}?limit=0")
     callers = [Caller(couch.target, couch.target.user, couch.target.password) for _ in views]
-    builds = [asyncio.create_task(caller.ask("GET", view)) for caller, view in zip(callers, views, strict=True)]
+    builds = [
+        asyncio.create_task(built(lambda caller=caller, view=view: caller.ask("GET", view)))  # type: ignore[misc]
+        for caller, view in zip(callers, views, strict=True)
+    ]
     beside = await latencies_ms(ids, lambda: all(build.done() for build in builds), 20)
     await asyncio.gather(*builds)
     table.row(f"get-ids while {len(views)} ddocs build, p95", p95(beside), p95(idle), 2.0, "the same alone, p95")
@@ -298,7 +301,7 @@ async def main() -> int:
             await until_listening(api)
             await until_indexed(Caller(api, f"{db}-u10000", PASSWORD))
             print(f"indexed {time.perf_counter() - started_s:.0f} s after the first", flush=True)
-            await until_views_are_built(couch, db)
+            await built(lambda: list_on_views(couch, db, 0))
             print(f"views built {time.perf_counter() - started_s:.0f} s after the first\n", flush=True)
             table = Table()
             await measure(table, api, couch, db)
@@ -330,15 +333,14 @@ async def until_indexed(phone: Caller, within_s: float = 600.0) -> None:
             await asyncio.sleep(0.5)
 
 
-async def until_views_are_built(couch: Caller, db: str, within_s: float = 1800.0) -> None:
-    """CouchDB gives up on a query after a minute of building, but not on the building."""
+async def built(query: Call, within_s: float = 1800.0) -> None:
+    """Ask until it is answered: CouchDB gives up on a query after a minute of building, but not on the building."""
     async with asyncio.timeout(within_s):
         while True:
-            try:
-                await list_on_views(couch, db, 0)
+            with suppress(RuntimeError):
+                await query()
                 return
-            except RuntimeError:
-                await asyncio.sleep(1)
+            await asyncio.sleep(1)
 
 
 async def remove(couch: Caller, db: str) -> None:
