@@ -14,7 +14,7 @@ from core.timetables import Timetable
 Values = Mapping[str, Any]
 
 # What is read as an object or a list of objects, and would count for nothing as anything else.
-OBJECTS = ("permissions", "roles", "forms", "transitions", "sms", "token_login", "outbound", "purge")
+OBJECTS = ("permissions", "roles", "forms", "transitions", "sms", "token_login", "outbound", "purge", "exports")
 LISTS = ("contact_types", "schedules", "registrations", "patient_reports", "reminders", "place_hierarchy_types")
 TIMETABLES = ("text_expression", "cron")
 
@@ -38,6 +38,8 @@ def found(values: Values) -> Iterator[tuple[str, str]]:
     for name in LISTS:
         if not isinstance(values.get(name), list | None):
             yield name, "a list"
+    if not isinstance(dict(members(values, "exports")).get("defuse_formulas", True), bool):
+        yield "exports.defuse_formulas", "true or false"
     for permission, roles in members(values, "permissions"):
         if not is_list_of_texts(roles):
             yield f"permissions.{permission}", "a list of roles"
