@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp.test_utils import TestClient
 
@@ -73,3 +75,32 @@ async def test_permissions_for_people_and_the_places_they_bring(client: Client, 
     assert await status(clerk, {"name": "A", "place": place}) == 403  # EP-PPL-1
     assert await status(gateway, {"name": "A"}) == 403
     assert await status({**basic("nobody", "wrong"), "Accept": "application/json"}, {"name": "A"}) == 401
+
+
+async def test_ids_made_by_the_server_are_random(client: Client) -> None:
+    people = [await client.post("/api/v1/people", json={"name": "Hannah"}) for _ in range(2)]
+    place = await client.post("/api/v1/places", json={"name": "Busia", "type": "district_hospital"})
+    record = await client.post("/api/v2/records", data={"message": "hello", "from": "1"})
+
+    ids = {(await answer.json())["id"] for answer in (*people, place, record)}
+    assert len(ids) == 4  # EP-8
+    assert all(re.fullmatch("[0-9a-f]{32}", each.replace("-", "")) for each in ids), ids
+
+
+async def test_refusals_come_in_their_order(client: Client, make_user: Any) -> None:
+    gateway = await make_user("gateway", roles=["gateway"])
+    nobody = {"Authorization": ""}
+    text, json = ({"Content-Type": kind, "Accept": "application/json"} for kind in ("text/plain", "application/json"))
+    unknown_place = {"_id": "p-1", "name": "A", "place": "nowhere"}
+    assert (await client.post("/api/v1/people", json={"_id": "p-1", "name": "A"})).status == 200
+
+    async def status(headers: dict[str, str], body: Any) -> int:
+        answer = await client.post("/api/v1/people", data=orjson.dumps(body), headers=headers)
+        return answer.status
+
+    assert await status({**nobody, **text}, {}) == 400  # EP-4
+    assert await status({**nobody, **json}, {}) == 401
+    assert await status({**gateway, **json}, {}) == 403
+    assert await status(json, {**unknown_place, "name": 5}) == 400
+    assert await status(json, unknown_place) == 404
+    assert await status(json, {"_id": "p-1", "name": "A"}) == 409

@@ -49,6 +49,22 @@ async def test_statuses_of_bad_requests(client: Client) -> None:
     assert (await post("/d-1", {}))[0] == 400
 
 
+async def test_hard_coded_types_keep_their_rules_beside_configured_ones(client: Client) -> None:
+    types = [{"id": "region"}, {"id": "area", "parents": ["region"]}, {"id": "member", "person": True}]
+    assert (await client.put("/api/v1/settings", json={"contact_types": types})).status == 200
+    region = {"name": "North", "type": "region"}
+
+    async def post(body: Any) -> tuple[int, str]:
+        answer = await client.post("/api/v1/places", json=body)
+        return answer.status, "" if answer.status == 200 else await answer.text()
+
+    assert await post({"name": "One", "type": "area", "parent": region}) == (200, "")  # EP-PLC-3
+    assert await post(AREA) == (200, "")
+    for body, parent in (({**AREA, "parent": region}, "district_hospital"), ({**AREA, "type": "clinic"}, None)):
+        status, text = await post({**body, "parent": body["parent"]})
+        assert (status, "parent type" in text) == (400, True), parent
+
+
 @pytest.mark.parametrize(
     ("body", "allowed"),
     [

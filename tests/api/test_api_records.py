@@ -89,6 +89,19 @@ async def test_report_with_errors_is_stored(client_with_form: Client, db: Databa
     assert [error["code"] for error in record["errors"]] == ["sys.missing_fields"]  # EP-REC-9
 
 
+async def test_message_and_sender_may_be_empty(client_with_form: Client, db: Database) -> None:
+    data = {"message": "", "from": "", "locale": "sw", "gateway_ref": "g-1", "other": "x"}
+
+    answer = await client_with_form.post("/api/v2/records", data=data)
+
+    assert answer.status == 200  # EP-REC-4
+    record = await db.get((await answer.json())["id"])
+    assert [error["code"] for error in record["errors"]] == ["sys.empty"]
+    sms = record["sms_message"]
+    assert (sms["message"], sms["from"], sms["locale"], sms["gateway_ref"]) == ("", "", "sw", "g-1")
+    assert "other" not in record
+
+
 async def test_reported_date_wins_over_sent_timestamp(client_with_form: Client, db: Database) -> None:
     data = {"message": "hello", "from": "1"}
     both = {**data, "reported_date": "1352399720000", "sent_timestamp": "1352399720001"}
@@ -124,6 +137,17 @@ async def test_message_with_a_known_gateway_reference_changes_nothing(client_wit
     assert await first.json() == await second.json()  # REC-7
     assert await records(db) == stored
     assert len(stored) == 1
+
+
+async def test_transitions_run_before_the_record_is_stored(client_with_form: Client, db: Database) -> None:
+    settings = {"transitions": {"update_clinics": True}, "forms": {"YYYZ": {"public_form": False}}}
+    assert (await client_with_form.put("/api/v1/settings", json=settings)).status == 200
+
+    answer = await client_with_form.post("/api/v2/records", data={"message": "1!YYYZ!Sam#23#2015#ANC", "from": "1"})
+
+    record = await db.get((await answer.json())["id"])
+    assert record["_rev"].startswith("1-")  # EP-REC-14
+    assert [error["code"] for error in record["errors"]] == ["sys.facility_not_found"]
 
 
 WRONG_REQUESTS: list[tuple[dict[str, Any], str | None]] = [

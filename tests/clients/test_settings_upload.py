@@ -66,7 +66,7 @@ async def test_settings_are_backed_up(client: Client, db: Database, database: st
 
     answer = await client.get(f"/{database}/_design/medic/_rewrite/app_settings/medic{path}")
 
-    assert answer.status == 200  # CONF-11, CONF-51
+    assert answer.status == 200  # CONF-11, CONF-51, AUTH-134
     whole = {"sms": {"a": {"b": 1}}}
     assert await answer.json() == {"settings": whole if expected is None else expected, "meta": {}, "schema": {}}
 

@@ -91,6 +91,17 @@ async def test_new_documents_must_be_the_users_own(district: Any, doc: dict[str,
     assert set(await district.db.get_many(["t", "t2"])) == ({"t", "t2"} if status == 201 else set())
 
 
+async def test_posting_over_a_stored_document_is_judged_as_putting_is(district: Any) -> None:
+    # REPL-111, stricter: with its `_rev`, or where it was deleted, a post would overwrite the foreign document
+    foreign = await district.db.get("R6")
+    bodies = (visit("R6", "P1"), {**visit("R6", "P1"), "_rev": foreign["_rev"]}, visit("R1", "C2"), visit("R1", "P1"))
+
+    answers = [await district.call("POST", "", json=body) for body in bodies]
+
+    assert [answer.status for answer in answers] == [403, 403, 403, 409]
+    assert await district.db.get("R6") == foreign
+
+
 async def test_feedback_is_never_updated(district: Any) -> None:
     first = await district.json("PUT", "f", json={"type": "feedback"})
 
