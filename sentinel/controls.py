@@ -17,6 +17,7 @@ class Controls:
         self._going.set()
         self._changed = asyncio.Event()
         self._rung = asyncio.Event()
+        self.rings = 0  # how often all jobs were asked for
 
     @property
     def paused(self) -> bool:
@@ -35,6 +36,7 @@ class Controls:
     def run_jobs(self) -> None:
         """Do all timed work now; what is running is not begun again."""
         log.info("all jobs are to run now")
+        self.rings += 1
         self._rung.set()
         self._rung = asyncio.Event()
 
@@ -45,7 +47,9 @@ class Controls:
     async def changed(self) -> None:
         await self._changed.wait()
 
-    async def until_rung(self, timeout_s: float) -> None:
-        """Wait that long, or until all jobs are to run."""
+    async def until_rung(self, timeout_s: float, rings: int | None = None) -> None:
+        """Wait that long, or until all jobs are to run; not at all when that was asked for after so many `rings`."""
+        if rings is not None and rings != self.rings:
+            return
         with suppress(TimeoutError):
             await asyncio.wait_for(self._rung.wait(), timeout_s)

@@ -71,11 +71,11 @@ class Jobs:
 
     async def repeat(self, name: str, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
         while True:
-            await self.run(name, work, interval_s)
-            await self.controls.until_rung(interval_s)
+            rings = await self.run(name, work, interval_s)
+            await self.controls.until_rung(interval_s, rings)
 
-    async def run(self, name: str, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
-        """Do it once and note how it went."""
+    async def run(self, name: str, work: Callable[[], Awaitable[None]], interval_s: float) -> int:
+        """Do it once and note how it went; how often all jobs had been asked for when it ended."""
         begun, started_s, error = self.now(), time.monotonic(), None
         try:
             await work()
@@ -84,6 +84,7 @@ class Jobs:
         except Exception as failure:
             error = failure.message if isinstance(failure, DomainError) else f"{type(failure).__name__}: {failure}"
             log.error("%s: %s", name, error, exc_info=not isinstance(failure, DomainError))
+        rings = self.controls.rings
         entry = {
             "last_run": iso_of(begun),
             "next_run": iso_of(self.now() + timedelta(seconds=interval_s)),
@@ -93,6 +94,7 @@ class Jobs:
         with suppress(DomainError):
             jobs = {**self.state.values.get("jobs", {}), name: entry}
             await self.state.note(jobs=jobs, failed_jobs=sum(each["error"] is not None for each in jobs.values()))
+        return rings
 
     async def send_due(self) -> None:
         db = self.couch.db(self.config.database)

@@ -24,7 +24,7 @@ from sentinel.schedule.sms_services import TIMEOUT, OutOfService, RapidPro, serv
 
 INTERVAL_S = 60.0
 
-Run = Callable[[str, Callable[[], Awaitable[None]], float], Awaitable[None]]
+Run = Callable[[str, Callable[[], Awaitable[None]], float], Awaitable[object]]
 
 
 class SmsJobs:
