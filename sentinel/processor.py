@@ -17,7 +17,7 @@ from core.errors import Conflict
 from sentinel.lease import LeaseLost
 from sentinel.retries import Failure, Retries
 from sentinel.transitions import Transitions
-from sentinel.transitions.change import Change
+from sentinel.transitions.change import Change, PutOff
 from sentinel.transitions.infodocs import read_infodocs, result_of, save_infodocs, unmark
 from sentinel.transitions.mark_for_outbound import QUEUED
 from sentinel.transitions.notes import info_id, save_notes
@@ -86,7 +86,9 @@ class Processor:
         docs = await self.db.get_many(seqs)
         infos, busy = await self.settled_infodocs(docs.values())
         changes = [
-            Change(doc_id, doc, infos[doc_id], seqs[doc_id]) for doc_id, doc in docs.items() if doc_id not in busy
+            Change(doc_id, doc, infos[doc_id], seqs[doc_id], can_wait=not self.retries.is_due(doc_id))
+            for doc_id, doc in docs.items()
+            if doc_id not in busy
         ]
         duplicates = transitions.tools.messenger.duplicates
         await duplicates.pull(self.sentinel_db)
@@ -94,7 +96,7 @@ class Processor:
             await self.process_apart(wave, transitions)
         await duplicates.push(self.sentinel_db)
         failures = [
-            Failure(change.id, change.original["_rev"], problem)
+            Failure(change.id, change.original["_rev"], problem, counts=not isinstance(change.failure, PutOff))
             for change in changes
             if (problem := problem_of(change))
         ]

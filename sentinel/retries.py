@@ -61,6 +61,10 @@ class Retries:
         ready = sorted((due_ms, doc_id) for doc_id, due_ms in self.waiting.items() if due_ms <= now_ms)
         return [doc_id for _, doc_id in ready[:limit]]
 
+    def is_due(self, doc_id: str) -> bool:
+        """Whether the document has waited as long as it had to."""
+        return doc_id in self.waiting and self.waiting[doc_id] <= ms_of(self.now())
+
     async def record(self, failures: Sequence[Failure]) -> None:
         """Store another failed attempt of each. Raises when one could not be stored: do not move on then."""
         if not failures:

@@ -14,6 +14,10 @@ from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.notes import Edit
 
 
+class PutOff(Exception):
+    """What a transition has to know is not there yet: nothing of the change is done now, all of it a little later."""
+
+
 @dataclass
 class Change:
     """`doc` is hydrated when the transitions see it. `seq` is None for a document that was never stored.
@@ -22,7 +26,7 @@ class Change:
     `notes` are changes of documents of the sentinel database, by id; they are made after it is saved.
     `results` notes the transitions that changed something: True, or False when it failed half way (INF-4).
     `failure` is why the change has to be tried again; `thrown` what single transitions failed with, changing nothing,
-    while the others went on; `original` the document as it came.
+    while the others went on; `original` the document as it came. `can_wait` tells whether PutOff may be raised.
     """
 
     id: str
@@ -34,6 +38,7 @@ class Change:
     results: dict[str, bool] = field(default_factory=dict)
     failure: Exception | None = None
     thrown: list[str] = field(default_factory=list)
+    can_wait: bool = False
     original: Doc = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from core.lineage import ancestors, is_record, lineage
 from core.messages import configured_message
 from core.settings import Settings
 from sentinel.transitions.answers import ReportConfig, context_of, is_invalid, read_report_config
-from sentinel.transitions.change import EVERYTHING, Change, copied
+from sentinel.transitions.change import EVERYTHING, Change, PutOff, copied
 from sentinel.transitions.conditions import form_key, is_valid_submission
 from sentinel.transitions.derived import once
 from sentinel.transitions.lookups import Lookups
@@ -66,7 +66,7 @@ class Muting:
                 and is_valid_submission(doc, self.settings)
             )
         return self.settings.contact_types.is_contact(doc) and (
-            has_client_history(doc) or self.muted_ancestor(change) is not None
+            has_client_history(doc) or self.muted_ancestor(change) is not None or awaits_date(change)
         )
 
     async def on_match(self, change: Change, lookups: Lookups) -> bool:
@@ -157,6 +157,8 @@ class Muting:
             events = client_events(doc)
             report_id = events[-1].get("report_id") if events else None
         else:
+            if awaits_date(change):
+                raise PutOff("the API has not dated it yet")
             muted, ancestor = True, self.muted_ancestor(change) or {}
             report_id = last_history(await lookups.infodoc(ancestor["_id"])).get("report_id")
         operation = Operation(muted, iso_of(now), report_id)
@@ -169,7 +171,7 @@ class Muting:
 
     def muted_ancestor(self, change: Change) -> Doc | None:
         """The nearest place above a new contact that was muted before the contact came (TR-MUT-9)."""
-        if change.doc.get("muted") or change.info.get("muting_history"):
+        if is_known(change):
             return None
         came = moment_of(change.info.get("initial_replication_date"), self.tools.zone)
         for place in ancestors(change.doc) if came is not None else ():
@@ -196,6 +198,22 @@ class UpdateNotifications(Muting):
 
     def filter(self, change: Change) -> bool:
         return is_record(change.doc) and super().filter(change)
+
+
+def is_known(change: Change) -> bool:
+    """Whether the contact is or was muted, so that it is no newcomer."""
+    return bool(change.doc.get("muted") or change.info.get("muting_history"))
+
+
+def awaits_date(change: Change) -> bool:
+    """Whether a contact below a muted place came so lately that the API may not have made its infodoc (INF-2).
+
+    The API dates what was written after its answer. An infodoc of ours would say "unknown" for ever, and the
+    newcomer would never be muted (TR-MUT-9).
+    """
+    if not change.can_wait or "_rev" in change.info or is_known(change):
+        return False
+    return any(place.get("muted") for place in ancestors(change.doc))
 
 
 def by_key(forms: Mapping[Any, bool]) -> dict[str, bool]:

@@ -11,7 +11,7 @@ from core.couch.errors import from_row
 from core.documents import Doc
 from core.errors import Conflict, DomainError
 from core.lineage import hydrate, minify
-from sentinel.transitions.change import EVERYTHING, Change, Transition, copied, subject_order_keys
+from sentinel.transitions.change import EVERYTHING, Change, PutOff, Transition, copied, subject_order_keys
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.rounds import Unanswered
 from sentinel.transitions.tools import Tools
@@ -114,7 +114,7 @@ async def through(change: Change, transitions: Sequence[Transition], tools: Tool
         try:
             if await transition.on_match(change, lookups):
                 change.results[transition.name] = True
-        except Unanswered:
+        except (Unanswered, PutOff):
             raise
         except Exception as error:  # a transition may fail in any way, the others go on (TRN-8); cancelling passes
             if is_outage(error):

@@ -217,6 +217,37 @@ async def test_newcomer_to_a_muted_place_is_muted(muting: Deployment, clock: Clo
     assert (await muting.info("new"))["muting_history"] == [{"muted": True, "date": iso_of(clock()), "report_id": "m1"}]
 
 
+async def test_newcomer_that_is_seen_before_the_api_has_dated_it_is_muted_once(  # TR-MUT-9, INF-2
+    muting: Deployment, clock: Clock
+) -> None:
+    await muting.processed(report("m1", "MUTE"))
+    person, info = newcomer(clock)
+    clock.move(minutes=2)
+    assert "muted" not in await muting.processed(person)
+    assert await muting.sentinel_db.find("new-info") is None
+    await muting.sentinel_db.put(info)
+    clock.move(seconds=11)
+    await muting.processor().retry(await muting.transitions())
+    muting.position = 0
+    await muting.process()
+
+    assert (await muting.db.get("new"))["muted"] == iso_of(clock())
+    assert [each["report_id"] for each in (await muting.info("new"))["muting_history"]] == ["m1"]
+    assert muting.retries.waiting == {}
+
+
+async def test_contact_that_nobody_dates_is_waited_for_once(muting: Deployment, clock: Clock) -> None:  # TR-MUT-9
+    await muting.processed(report("m1", "MUTE"))
+    person, _ = newcomer(clock)
+    await muting.processed(person)
+    clock.move(seconds=11)
+    await muting.processor().retry(await muting.transitions())
+
+    assert "muted" not in await muting.db.get("new")
+    assert (await muting.info("new"))["initial_replication_date"] == "unknown"
+    assert muting.retries.waiting == {}
+
+
 @pytest.mark.parametrize(
     "info",
     [
