@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from aiohttp import web
+
 from core.errors import InvalidInput
 
 DEEPEST = 10
 HIGHEST_INDEX = 20
 NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 PART = re.compile(r"\[([^\[\]]*)\]")
+
+
+def nested_query(request: web.Request) -> dict[str, Any]:
+    return nested(request.query.items())
 
 
 def nested(query: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 from aiohttp import web
 
 from api.auth import current_user, require_any
-from api.bracket_query import nested
+from api.bracket_query import nested_query
 from api.errors import InsufficientPrivileges
 from api.export_search import hits_of
 from api.incoming import INCOMING
@@ -59,6 +59,11 @@ OPTIONS = Param(
 )
 FORMAT = Param(name="format", about="contacts: `csv` in place of JSON; feedback: `csv` or `xml`")
 
+LOCALE = Param(name="locale", about="feedback: of the titles of columns; default `en`")
+ZONE = Param(name="tz", about="feedback: minutes from GMT of its dates, such as -120")
+SKIP_HEADER = Param(name="skip_header_row", about="feedback: `true` for no titles of columns")
+FEEDBACK = (LOCALE, ZONE, SKIP_HEADER)
+
 
 class ExportBody(TypedDict):
     """What a POST has in place of the query."""
@@ -74,7 +79,7 @@ EXPORTED = {"text/csv": str, "application/json": Any}
     Operation(
         access=Access.ONLINE,
         any_of=("can_export_all", *sorted({kind.permission for kind in KINDS.values()})),
-        query=(FILTERS, OPTIONS, FORMAT),
+        query=(FILTERS, OPTIONS, FORMAT, *FEEDBACK),
         answers={200: EXPORTED},
         errors=(400, 404),
     )
@@ -91,7 +96,7 @@ async def get_export(request: web.Request) -> web.StreamResponse:
     Operation(
         access=Access.ONLINE,
         any_of=("can_export_all", *sorted({kind.permission for kind in KINDS.values()})),
-        query=(FILTERS, OPTIONS, FORMAT),
+        query=(FILTERS, OPTIONS, FORMAT, *FEEDBACK),
         body=ExportBody,
         answers={200: EXPORTED},
         errors=(404,),
@@ -148,7 +153,7 @@ async def export(request: web.Request, body: Mapping[str, Any]) -> web.StreamRes
 
 def read_asked(request: web.Request, body: Mapping[str, Any]) -> Asked:
     """InvalidInput names what is wrong with the query or the body."""
-    query = nested(request.query.items())
+    query = nested_query(request)
     config, settings = request.config_dict[CONFIG], request[REQUEST_SETTINGS]
     couch = request.config_dict[COUCH]
     options = dict(section(body, query, "options"))
@@ -164,7 +169,7 @@ def read_asked(request: web.Request, body: Mapping[str, Any]) -> Asked:
         now=request.config_dict[NOW](),
         filters=section(body, query, "filters"),
         options=Options.read(options, defused=settings.section("exports").get("defuse_formulas") is not False),
-        query=request.query,
+        query={each.name: text for each in FEEDBACK if (text := each.text(request)) is not None},
         search=lambda text: hits_of(request, search_kind, text),
         registrations_among=lambda reports: valid_registrations(reports, settings),
         observed=config.compat == "cht",
