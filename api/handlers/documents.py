@@ -101,16 +101,13 @@ def post_summaries(resource: Resource, summary: Callable[[Doc], Doc], shape: Any
     return post_ids
 
 
+def write_operation(permission: str, shape: Any, *errors: int) -> Operation:
+    answers = {200: dict[str, Any]}
+    return Operation(access=Access.ONLINE, any_of=(permission, "can_edit"), body=shape, answers=answers, errors=errors)
+
+
 def post_one(create: Create, permission: str, shape: Any) -> Handler:
-    @describe(
-        Operation(
-            access=Access.ONLINE,
-            any_of=(permission, "can_edit"),
-            body=shape,
-            answers={200: dict[str, Any]},
-            errors=(409,),
-        )
-    )
+    @describe(write_operation(permission, shape, 409))
     async def post_document(request: web.Request) -> web.StreamResponse:
         """POST /api/v1/{person,place,report}: store a new document and answer it."""
         require_json(request)
@@ -124,15 +121,7 @@ def post_one(create: Create, permission: str, shape: Any) -> Handler:
 
 
 def put_one(update: Update, permission: str, shape: Any) -> Handler:
-    @describe(
-        Operation(
-            access=Access.ONLINE,
-            any_of=(permission, "can_edit"),
-            body=shape,
-            answers={200: dict[str, Any]},
-            errors=(404, 409),
-        )
-    )
+    @describe(write_operation(permission, shape, 404, 409))
     async def put_document(request: web.Request) -> web.StreamResponse:
         """PUT /api/v1/{person,place,report}/{id}: replace the document and answer it. 404 for another kind."""
         require_json(request)
