@@ -15,12 +15,11 @@ from core.couch.client import Database, Doc
 from core.errors import DomainError, Unauthorized
 from core.messages import own_text, translation_key
 from core.passwords import LEAST_SCORE, password_score
-from core.phones import PhoneRules
 from core.settings import Settings
 from core.sms_tasks import Task, new_task, set_state, tasks_to_send
 from core.templates import InvalidTemplate, TemplateRules, render
 from core.translations import Translations
-from core.user_fields import InvalidUser
+from core.user_fields import link_phone
 from core.uuids import uuid7
 
 DOC_PREFIX = "token:login:"
@@ -63,9 +62,7 @@ def new_link(
 
     `app_url` is where we are reached when the settings do not say. InvalidUser without a valid phone number.
     """
-    phone = PhoneRules.from_settings(settings).normalize(str(profile.get("phone") or ""))
-    if phone is None:
-        raise InvalidUser("A valid phone number is required for SMS login.", "configuration.enable.token.login.phone")
+    phone = link_phone(profile.get("phone"), settings)
     token = random_text(TOKEN_LENGTH)
     address = str(settings.get("app_url") or app_url).rstrip("/")
     texts = (text_of(settings, translations, account, profile), f"{address}/medic/login/token/{token}")

@@ -9,6 +9,7 @@ from typing import Any
 from core.couch.client import Doc
 from core.errors import InvalidInput
 from core.passwords import LEAST_SCORE, SHORTEST, password_score
+from core.phones import PhoneRules
 from core.settings import Settings
 
 USERNAME = re.compile(r"[a-z0-9-][a-z0-9_-]{0,199}")
@@ -90,7 +91,9 @@ def check_new_user(body: Doc, roles: Sequence[str] | None, settings: Settings) -
         fields = ", ".join(missing)
         raise InvalidUser(f"Missing required fields: {fields}", "fields.required", fields=fields)
     check_sso(body)
-    if not tokens and not body.get(SSO):
+    if tokens:
+        link_phone(body["phone"], settings)
+    elif not body.get(SSO):
         check_password(body["password"], settings)
     if not isinstance(body["username"], str) or not USERNAME.fullmatch(body["username"]):
         raise InvalidUser(
@@ -98,6 +101,14 @@ def check_new_user(body: Doc, roles: Sequence[str] | None, settings: Settings) -
             "username.invalid",
         )
     check_profile(body)
+
+
+def link_phone(phone: Any, settings: Settings) -> str:
+    """The number that a login link is sent to, normalised. InvalidUser when it is none (EP-USR-25)."""
+    number = PhoneRules.from_settings(settings).normalize(str(phone or ""))
+    if number is None:
+        raise InvalidUser("A valid phone number is required for SMS login.", "configuration.enable.token.login.phone")
+    return number
 
 
 def check_changes(body: Doc, settings: Settings) -> None:

@@ -104,6 +104,26 @@ async def test_password_policy_is_a_setting(client: Client, name: str) -> None:
     assert strong.status == 200
 
 
+async def test_a_new_user_is_checked_step_by_step(client: Client, mary: Any, name: str) -> None:
+    place = {"name": "North", "type": "district_hospital"}
+    body: dict[str, Any] = {"roles": ["chw"], "username": name, "password": "x", "place": "nowhere"}
+    steps = [
+        ({}, "Missing required fields: contact"),
+        ({"contact": "nobody", "token_login": True}, "Missing required fields: phone"),
+        ({"phone": "123"}, "A valid phone number is required for SMS login."),
+        ({"token_login": False}, "The password must be at least 8 characters long."),
+        ({"password": "Green-boat-12"}, "Document update conflict."),
+        ({"username": f"{name}-2"}, "Failed to find place."),
+        ({"place": place}, "Failed to find person."),
+    ]
+    settings = {"token_login": {"enabled": True}, "password_policy": "cht"}
+    assert (await client.put("/api/v1/settings", json=settings)).status == 200
+
+    for repair, message in steps:
+        body |= repair
+        assert (await told(await client.post("/api/v1/users", json=body)))[1] == message  # EP-USR-24
+
+
 async def test_creating_needs_a_permission_for_each_thing_created(client: Client, make_user: Any, name: str) -> None:
     settings = {"permissions": {"can_create_users": ["data_entry"], "can_create_people": [], "can_create_places": []}}
     assert (await client.put("/api/v1/settings", json=settings)).status == 200
