@@ -51,7 +51,10 @@ SOURCE = """(function (purge) {
 
 @dataclass
 class Group:
-    """What the function judges together: a contact, or none, with the reports about it and its messages."""
+    """What the function judges together: the reports about a contact and its messages.
+
+    The contact is `{}` when nobody is known, `{_deleted: true}` when it was deleted (REPL-58).
+    """
 
     contact: Doc
     reports: list[Doc] = field(default_factory=list)
@@ -59,7 +62,7 @@ class Group:
 
     @property
     def ids(self) -> set[str]:
-        docs = [*self.reports, *self.messages, *([self.contact] if self.contact else [])]
+        docs = [*self.reports, *self.messages, *([self.contact] if "_id" in self.contact else [])]
         return {doc["_id"] for doc in docs}
 
 

@@ -40,11 +40,14 @@ async def purge(
     settings: Settings,
     now: Callable[[], datetime],
     may_write: Callable[[], None] = lambda: None,
+    *,
+    too_many_records: int = TOO_MANY_RECORDS,
 ) -> bool:
     """Run when the schedule had an occurrence since the last run, or a run is unfinished; whether one ended well.
 
     The position, `_local/purging` of the sentinel database `{checked, run, error}`, moves after each page (PRG-12).
-    InvalidInput when the schedule cannot be read; ScriptError when the function failed, now and until it succeeds.
+    A contact with `too_many_records` is skipped. InvalidInput when the schedule cannot be read; ScriptError when the
+    function failed, now and until it succeeds.
     """
     section = settings.section("purge")
     timetable = Timetable.from_config(section) if section.get("fn") else None
@@ -70,7 +73,8 @@ async def purge(
     if not role_sets:
         await remember(sentinel_db, {"checked": ms_of(checked)})
         return False
-    purging = Purging(couch, database, settings, str(section["fn"]), role_sets, run, ms_of(checked), now, may_write)
+    fn, checked_ms = str(section["fn"]), ms_of(checked)
+    purging = Purging(couch, database, settings, fn, role_sets, run, checked_ms, now, may_write, too_many_records)
     return await purging.complete()
 
 
@@ -91,6 +95,7 @@ class Purging:
     checked_ms: int
     now: Callable[[], datetime]
     may_write: Callable[[], None]
+    too_many_records: int
     batch_size: int = MOST_CONTACTS
 
     def __post_init__(self) -> None:
@@ -105,7 +110,7 @@ class Purging:
             await self.prepare()
             types = [each.id for each in self.settings.contact_types.types.values()]
             stages: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(self.contacts, each) for each in types]
-            stages += [self.unassigned, self.tasks, self.targets]
+            stages += [self.unassigned, self.tasks, self.targets, self.strays]
             for at, stage in enumerate(stages):
                 if at >= self.run["stage"]:
                     await stage()
@@ -151,10 +156,10 @@ class Purging:
                 return
             contacts = [row["doc"] for row in rows if row.get("doc")]
             ids = await self.record_ids(contacts)
-            if len(ids) >= TOO_MANY_RECORDS and len(contacts) > 1:
+            if len(ids) >= self.too_many_records and len(contacts) > 1:
                 self.batch_size = max(self.batch_size // 2, 1)
                 continue
-            if len(ids) >= TOO_MANY_RECORDS:
+            if len(ids) >= self.too_many_records:
                 log.warning("contact %s has too many records to be purged", contacts[0]["_id"])
                 self.run["skipped"] = [*self.run["skipped"], contacts[0]["_id"]]
             else:
@@ -166,7 +171,7 @@ class Purging:
     async def record_ids(self, contacts: Sequence[Doc]) -> list[str]:
         """The ids of their reports and messages, up to the number that is too many."""
         keys = sorted({each for contact in contacts for each in subject_ids(contact)})
-        rows = await self.db.view("medic-purging", "records_by_subject", keys=keys, limit=TOO_MANY_RECORDS)
+        rows = await self.db.view("medic-purging", "records_by_subject", keys=keys, limit=self.too_many_records)
         return list(dict.fromkeys(row["id"] for row in rows))
 
     async def unassigned(self) -> None:
@@ -208,6 +213,39 @@ class Purging:
             if len(rows) < PAGE_ROWS:
                 return
             start = {"startkey": rows[-1]["id"] + "\0"}
+
+    async def strays(self) -> None:
+        """Records that name what no contact is called by, a contact that was deleted above all (REPL-58)."""
+        while True:
+            after = self.run["after"]
+            start = {"startkey": after[0], "startkey_docid": after[1]} if after else {}
+            rows = await self.db.view("medic-purging", "records_by_subject", limit=PAGE_ROWS + 1, **start)
+            rows = [row for row in rows if [row["key"], row["id"]] != after][:PAGE_ROWS]
+            if not rows:
+                return
+            await self.judge_groups(await self.stray_groups(rows))
+            await self.move(self.run["stage"], [rows[-1]["key"], rows[-1]["id"]])
+
+    async def stray_groups(self, rows: Sequence[Row]) -> list[Group]:
+        """The records among the rows that are a deleted contact's, together, and those of nobody known, one by one."""
+        keys = sorted({row["key"] for row in rows} - {UNASSIGNED})
+        states = {row["key"]: row.get("value") for row in await self.db.all_docs(keys)}
+        deleted = {key for key, value in states.items() if value and value.get("deleted")}
+        unknown = [key for key in keys if not states.get(key) or key in deleted]
+        codes = await self.db.view(
+            "medic-client", "contacts_by_reference", keys=[["shortcode", key] for key in unknown]
+        )
+        strays = set(unknown) - {row["key"][1] for row in codes}
+        subjects = {row["id"]: row["key"] for row in rows if row["key"] in strays}
+        of_deleted = {key: Group({"_deleted": True}) for key in sorted(strays & deleted)}
+        groups = list(of_deleted.values())
+        for doc_id, record in (await self.db.get_many(subjects)).items():
+            group = of_deleted.get(subjects[doc_id])
+            if group is None:
+                groups.append(alone(record))
+            else:
+                (group.reports if record.get("form") else group.messages).append(record)
+        return groups
 
     # --- verdicts -----------------------------------------------------------------------------------------------------
 

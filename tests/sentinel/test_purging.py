@@ -127,6 +127,39 @@ async def test_function_sees_groups_and_permissions(  # PRG-4, PRG-5, PRG-7, REP
     assert await purged(deployment) == {"about-mum", "from-mum", "about-nobody", "from-nobody"}
 
 
+async def test_function_sees_records_of_deleted_and_unknown_contacts(  # REPL-58
+    deployment: Deployment, run: Run
+) -> None:
+    fn = """function (user, contact, reports, messages) {
+      var records = reports.concat(messages);
+      var is_deleted = contact._deleted && records.length === 2, is_unknown = !Object.keys(contact).length;
+      return is_deleted || (is_unknown && records.length === 1) ? records.map(function (d) { return d._id; }) : [];
+    }"""
+    await deployment.store(
+        report("about-deleted", patient="chw"),
+        {"_id": "from-deleted", "type": "data_record", "sms_message": {"message": "hi"}, "contact": CONTACT},
+        report("about-nobody", patient="77777"),
+        report("about-mum"),
+    )
+    await deployment.db.delete("chw", (await deployment.db.get("chw"))["_rev"])
+    assert await run(fn)
+
+    assert await purged(deployment) == {"about-deleted", "from-deleted", "about-nobody"}
+
+
+async def test_contact_with_too_many_records_is_skipped_and_told(  # PRG-6, REPL-60
+    deployment: Deployment, run: Run, clock: Clock
+) -> None:
+    await deployment.store(report("r1"), report("r2"), report("r3", patient="chw"))
+    await run("function () { return []; }")
+    settings = Settings.from_doc(await deployment.db.update("settings", lambda doc: with_fn(doc or {})))
+    clock.move(hours=1)
+
+    assert await purge(deployment.db.couch, deployment.db.name, settings, clock, too_many_records=2)
+    assert await purged(deployment) == {"r3"}
+    assert (await logs(deployment))[-1]["skipped_contacts"] == ["mum"]
+
+
 async def test_old_tasks_and_targets_are_purged_in_any_case(  # PRG-8, REPL-59
     deployment: Deployment, run: Run
 ) -> None:
