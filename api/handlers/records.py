@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NotRequired, TypedDict
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,8 @@ from core.errors import Conflict, DomainError
 from core.records import record_from_json, record_from_message
 from core.sms import record_id
 from core.translations import Translations
+
+log = logging.getLogger(__name__)
 
 MOST_PARAMETERS = 100
 
@@ -80,7 +83,10 @@ async def post_record(request: web.Request) -> web.Response:
     What is wrong with the request is status 500, as the published API has it (DIV-22).
     """
     require(request, "can_create_records")
-    locale = LOCALE.text(request) if request.path.startswith("/api/v1/") else None
+    locale = None
+    if request.path.startswith("/api/v1/"):
+        log.info("%s is deprecated: use /api/v2/records", request.path)  # EP-10
+        locale = LOCALE.text(request)
     incoming = request.config_dict[INCOMING]
     translations = await incoming.translations()
     record = await read_record(request, translations, locale)

@@ -127,6 +127,18 @@ async def test_v1_takes_the_locale_from_the_query(client_with_form: Client, db: 
     assert "locale" not in second["sms_message"]
 
 
+async def test_the_older_version_is_logged_with_its_replacement(
+    client_with_form: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "api.handlers.records")
+
+    for version in ("v1", "v2"):
+        await client_with_form.post(f"/api/{version}/records", data={"message": "hello", "from": "1"})
+
+    lines = [each.getMessage() for each in caplog.records if each.name == "api.handlers.records"]
+    assert lines == ["/api/v1/records is deprecated: use /api/v2/records"]  # EP-10
+
+
 async def test_message_with_a_known_gateway_reference_changes_nothing(client_with_form: Client, db: Database) -> None:
     data = {"message": "1!YYYZ!Sam#23#2015#ANC", "from": "1", "gateway_ref": "g-1"}
 
@@ -172,7 +184,7 @@ async def test_wrong_requests_are_500_with_details(client_with_form: Client, db:
         answer = await client_with_form.post("/api/v2/records", **{**request, "headers": headers})
 
         expected = {"code": 500, "error": "Server error", **({"details": details} if details else {})}
-        assert (answer.status, await answer.json()) == (500, expected)  # EP-REC-2, 5, 7, 8, AUTH-15
+        assert (answer.status, await answer.json()) == (500, expected)  # REC-2, REC-5, EP-REC-2, 5, 7, 8, AUTH-15
     assert await records(db) == []
 
 
