@@ -29,7 +29,7 @@ async def test_gateway_finds_its_protocol_with_and_without_a_slash(client: Clien
     for path in ("/api/sms", "/api/sms/"):
         answer = await client.get(path)
 
-        assert (answer.status, await answer.json()) == (200, {"medic-gateway": True})  # EP-SMS-1
+        assert (answer.status, await answer.json()) == (200, {"medic-gateway": True})  # EP-SMS-1, SMS-2
 
 
 async def test_nothing_in_nothing_out(client: Client) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from core.config import Config
+from core.couch.changes import follow
 from core.couch.client import LARGE_BODY_BYTES, Database, winner
-from core.errors import Conflict, DomainError
+from core.errors import Conflict, DomainError, Unavailable
 from tests.core.cutting_proxy import cutting
 
 
@@ -66,3 +67,26 @@ async def test_a_write_that_is_cut_off_loses_against_another_one(db: Database, c
     async with cutting(config, at=1, answered=True, stays_away=False) as (behind_proxy, _):
         with pytest.raises(Conflict):
             await behind_proxy.put({"_id": "doc", "_rev": first, "by": "us"})
+
+
+async def test_a_feed_that_failed_goes_on_where_it_was(db: Database) -> None:  # SEN-15
+    class Failing(Database):
+        """Away at the second question for changes."""
+
+        asked = 0
+
+        async def request(self, method: str, path: str = "", **options: Any) -> Any:
+            self.asked += path == "/_changes"
+            if path == "/_changes" and self.asked == 2:
+                raise Unavailable("CouchDB cannot be reached")
+            return await super().request(method, path, **options)
+
+    failing = Failing(db.couch, db.name)
+    feed = follow(failing, (await db.info())["update_seq"])
+    seen = []
+    for doc_id in ("first", "second"):
+        await db.put({"_id": doc_id})
+        seen += [change.id for change in (await anext(feed)).changes]
+    await feed.aclose()  # type: ignore[attr-defined]
+
+    assert (seen, failing.asked) == (["first", "second"], 3)

@@ -70,7 +70,7 @@ def recipient(entry: Any, context: MessageContext = PATIENT, doc: dict[str, Any]
     ],
 )
 def test_entries_with_a_patient(entry: Any, phone: str) -> None:
-    assert recipient(entry) == phone  # RCP-3, rows 1 to 12
+    assert recipient(entry) == phone  # RCP-3, rows 1 to 12, RCP-7
 
 
 @pytest.mark.parametrize(

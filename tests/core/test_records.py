@@ -222,6 +222,17 @@ def test_javarosa_ignores_unknown_labels() -> None:
     assert record("J1!REG!n#Anna#zz#9#lmp#12")["fields"] == TWO  # JF-12
 
 
+def test_positional_values_are_trimmed_and_keep_their_exclamation_marks() -> None:
+    doc = record("1!REG! Anna!B # 12 ##")
+
+    assert doc["fields"] == {"name": "Anna!B", "lmp": 12, "risk": None, "visit": None}  # JF-11, JF-14
+    assert doc["errors"] == []
+
+
+def test_textforms_set_only_what_is_there() -> None:
+    assert record("REG R 1#LMP 12#N Anna")["fields"] == {**TWO, "risk": True}  # JF-13
+
+
 def test_missing_fields_are_named_in_definition_order() -> None:
     doc = record("REG")
 

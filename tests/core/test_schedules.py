@@ -40,7 +40,7 @@ ANC = {
 LMP = {"lmp_date": iso_of(NOW - timedelta(days=7 * 12 + 3.5))}
 
 
-def test_example_of_the_specification() -> None:  # 40 §8
+def test_example_of_the_specification() -> None:  # 40 §8, SCH-2
     found = dues(ANC, LMP)
 
     assert list(found) == ["C", "D"]

@@ -50,7 +50,7 @@ async def test_codes_in_use_are_left_out(db: Database) -> None:
 
     codes = await reserve_shortcodes(db, 1, chance=Dice(1234, 1324, 9876, 5))
 
-    assert codes == ["0005" + check_digit("0005")]  # MOD-50
+    assert codes == ["0005" + check_digit("0005")]  # MOD-50, TRN-18
 
 
 async def test_a_code_is_given_once(db: Database) -> None:
@@ -65,7 +65,7 @@ async def test_codes_grow_when_a_length_is_full(db: Database) -> None:
     codes = await reserve_shortcodes(db, 1, chance=Dice(1234))
 
     assert codes == ["01234" + check_digit("01234")]  # MOD-53
-    assert (await db.get("shortcode-id-length"))["current_length"] == 6  # MOD-51
+    assert (await db.get("shortcode-id-length"))["current_length"] == 6  # MOD-51, TRN-18
 
 
 async def test_the_stored_length_is_used(db: Database) -> None:

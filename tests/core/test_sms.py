@@ -313,6 +313,19 @@ async def test_waiting_messages_are_given_and_marked(db: Database) -> None:
     assert (await stored_task(db))["state"] == "forwarded-to-gateway"
 
 
+async def test_messages_a_user_wrote_are_given_to_each_recipient(db: Database) -> None:  # MSG-15
+    """As the web app stores them: a free message with one task for each recipient."""
+    tasks = [task("m-1", to="+254711000111"), task("m-2", to="0722000222")]
+    for each in tasks:
+        each["messages"][0] |= {"from": "+254700000000", "sent_by": "clerk", "contact": {"_id": "p-asha"}}
+    await db.put(owner(*tasks, form=None, kujua_message=True, sent_by="clerk", errors=[], **{"from": "+254700000000"}))
+
+    assert [(each["id"], each["to"]) for each in await Gateway(db).exchange()] == [  # RCP-7
+        ("m-1", "+254711000111"),
+        ("m-2", "+254722000222"),
+    ]
+
+
 async def test_messages_come_by_due_time_and_at_most_25(db: Database) -> None:
     late = task("late", due="2032-01-01T00:00:00.000Z")
     early = [task(f"m-{n:02d}", timestamp=NOW_MS - n) for n in range(30)]

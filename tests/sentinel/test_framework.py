@@ -12,12 +12,15 @@ import pytest
 from core.couch.changes import Change as FeedChange
 from core.couch.changes import change_of as feed_change_of
 from core.couch.client import Database, Doc, Row
+from core.documents import subject_ids
 from core.errors import InvalidInput
 from core.settings import Settings
 from core.translations import Translations
 from sentinel.processor import Processor
+from sentinel.schedule.due_messages import is_sending_time
 from sentinel.transitions import load, make_tools
 from sentinel.transitions.change import Change
+from sentinel.transitions.conditions import valid_registrations
 from sentinel.transitions.run import in_waves
 from tests.sentinel.conftest import Clock, Deployment, texts
 
@@ -56,6 +59,47 @@ def test_unknown_name_is_refused(clock: Clock) -> None:  # TRN-3
 def test_removed_names_are_only_a_warning(clock: Clock, name: str, caplog: pytest.LogCaptureFixture) -> None:  # TRN-3
     assert load_with(clock, transitions={name: True}) == []
     assert name in caplog.text
+
+
+def test_what_settings_do_not_say_has_a_default(clock: Clock) -> None:  # SEN-4
+    for doc in (None, {"_id": "settings"}, {"settings": {}}):
+        settings = Settings.from_doc(doc)
+        assert load(settings, make_tools(settings, Translations(), clock)).ordered == ()
+        hours = [is_sending_time(settings, clock().replace(hour=hour, minute=0)) for hour in (0, 12, 23)]
+        assert hours == [True, True, True]
+        assert not is_sending_time(settings, clock().replace(hour=23, minute=1))
+
+
+def test_valid_registrations_of_a_contact() -> None:  # TRN-15, TRN-16
+    forms = {"JSON": {"meta": {"code": "JSON"}}, "PUB": {"public_form": True}, "NO": {}}
+    settings = Settings({"forms": forms, "registrations": [{"form": each} for each in ("xml", "-json!", "PUB")]})
+    known = {"contact": {"_id": "chw"}}
+    docs: list[Doc] = [
+        {"_id": "xml", "form": "XML", "content_type": "xml"},
+        {"_id": "json", "form": "JSON", **known},
+        {"_id": "public", "form": "PUB", "errors": []},
+        {"_id": "no sender", "form": "JSON"},
+        {"_id": "no registration", "form": "NO", **known},
+        {"_id": "unknown form", "form": "xml", **known},
+        {"_id": "errors", "form": "PUB", "errors": [{"code": "a"}]},
+        {"_id": "message", **known},
+    ]
+    reports = [{"type": "data_record", **doc} for doc in docs]
+    found = valid_registrations([*reports, *reports, {**docs[0], "_id": "other", "type": "person"}], settings)
+
+    assert [doc["_id"] for doc in found] == ["xml", "json", "public"]
+
+
+@pytest.mark.parametrize(
+    ("contact", "ids"),
+    [
+        ({"_id": "p", "patient_id": "1", "place_id": "2"}, ["p", "1", "2"]),
+        ({"_id": "p", "patient_id": "p", "place_id": ""}, ["p"]),
+        ({"_id": "p", "place_id": None}, ["p"]),
+    ],
+)
+def test_subject_ids(contact: Doc, ids: list[str]) -> None:  # TRN-16
+    assert list(subject_ids(contact)) == ids
 
 
 def test_everything_that_is_wrong_is_said_at_once(clock: Clock) -> None:  # SEN-16
@@ -167,6 +211,27 @@ async def test_infodoc_changed_meanwhile_is_read_again(deployment: Deployment, p
     assert sentinel_db.interfered
     assert info["latest_replication_date"] == "now"
     assert "registration" in info["transitions"]
+
+
+async def test_infodoc_deleted_meanwhile_is_made_again(deployment: Deployment, preg: Preg) -> None:  # INF-8
+    class Deleting(Database):
+        """Somebody deletes the infodoc just before ours is stored."""
+
+        async def bulk_docs(self, docs: Sequence[Doc], *, new_edits: bool = True) -> list[Row]:
+            stored = await deployment.sentinel_db.find("r1-info")
+            if stored is not None and any(doc["_id"] == "r1-info" for doc in docs):
+                await deployment.sentinel_db.delete("r1-info", stored["_rev"])
+            return await super().bulk_docs(docs, new_edits=new_edits)
+
+    sentinel_db = Deleting(deployment.sentinel_db.couch, deployment.sentinel_db.name)
+    await deployment.sentinel_db.put({"_id": "r1-info", "type": "info", "doc_id": "r1", "mine": 1})
+    await deployment.store(preg("r1"))
+    await deployment.process(processor=Processor(deployment.db, sentinel_db, deployment.retries, now=deployment.clock))
+
+    info = await deployment.info("r1")
+    assert info["transitions"]["registration"]["ok"] is True
+    assert info["mine"] == 1
+    assert deployment.retries.waiting == {}
 
 
 async def test_forgotten_marker_of_the_api_is_cleared(  # INF-7

@@ -188,6 +188,6 @@ async def test_service_that_never_ends_its_answer_waits_for_another_try(  # OUT-
     assert queued["attempts"]["emr"]["next_attempt"] > clock.ms
 
     async def told() -> bool:
-        return bool((await seen())[2]["pushes"] == 1)
+        return bool((await seen())[2]["pushes"] == 1)  # OUT-10
 
     await eventually(told)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.couch.client import Doc
+from sentinel.transitions.registration_config import read_params
 from tests.sentinel.conftest import CHW_PHONE, SETTINGS, Deployment, codes, texts
 
 Preg = Callable[..., Doc]
@@ -32,7 +33,7 @@ async def test_example_of_the_specification(deployment: Deployment, preg: Preg) 
     assert report["tasks"][0]["state"] == "pending"
     assert report["tasks"][0]["messages"][0]["to"] == CHW_PHONE
     assert [task["type"] for task in report["scheduled_tasks"]] == ["ANC", "ANC"]
-    assert "patient" not in report
+    assert "patient" not in report  # TR-REG-12
     [person] = await deployment.created_by("r1")
     assert {name: person[name] for name in ("name", "patient_id", "type", "created_by")} == {
         "name": "Asha",
@@ -44,7 +45,7 @@ async def test_example_of_the_specification(deployment: Deployment, preg: Preg) 
     assert (await deployment.info("r1"))["transitions"]["registration"]["ok"] is True
 
 
-async def test_runs_once_in_the_life_of_a_report(deployment: Deployment, preg: Preg) -> None:  # TRN-6
+async def test_runs_once_in_the_life_of_a_report(deployment: Deployment, preg: Preg) -> None:  # TRN-6, TR-REG-1
     report = await deployment.processed(preg("r1"))
     await deployment.db.put({**report, "fields": {**report["fields"], "full_name": "Other"}})
     await deployment.process()
@@ -53,7 +54,7 @@ async def test_runs_once_in_the_life_of_a_report(deployment: Deployment, preg: P
     assert [person["name"] for person in await deployment.created_by("r1")] == ["Asha"]
 
 
-async def test_form_is_compared_without_case_and_surrounding_signs(  # TRN-13
+async def test_form_is_compared_without_case_and_surrounding_signs(  # TRN-13, TR-REG-1
     deployment: Deployment, preg: Preg
 ) -> None:
     report = await deployment.processed(preg("r1", form="-preg!", content_type="xml"))
@@ -355,7 +356,9 @@ async def test_schedule_is_assigned_with_and_without_text(deployment: Deployment
     assert (now["group"], now["type"]) == (2, "ANC")
 
 
-async def test_messages_of_a_muted_patient_are_muted(deployment: Deployment, preg: Preg) -> None:  # SCH-7
+async def test_messages_of_a_muted_patient_are_muted(  # SCH-7, TR-REG-18
+    deployment: Deployment, preg: Preg
+) -> None:
     await deployment.db.put({**await deployment.db.get("mum"), "muted": "2031-01-01T00:00:00.000Z"})
     events = [{"trigger": "add_expected_date"}, {"trigger": "assign_schedule", "params": ["ANC", "NONE"]}]
     await deployment.configure(**registration(*events))
@@ -364,6 +367,41 @@ async def test_messages_of_a_muted_patient_are_muted(deployment: Deployment, pre
     )
 
     assert {task["state"] for task in report["scheduled_tasks"]} == {"muted"}
+
+
+async def test_schedule_that_was_assigned_is_not_assigned_again(  # SCH-8
+    deployment: Deployment, preg: Preg
+) -> None:
+    assigned = {"type": "ANC", "group": 1, "due": "2031-12-01T00:00:00.000Z", "state": "scheduled"}
+    report = await deployment.processed(preg("r1", scheduled_tasks=[assigned]))
+
+    assert report["scheduled_tasks"] == [assigned]
+
+
+async def test_schedule_whose_text_cannot_be_made_is_an_error_of_the_report(  # SCH-9
+    deployment: Deployment, preg: Preg
+) -> None:
+    messages = [{"group": 1, "offset": "20 weeks", "message": "Visit of {{#name}}"}]
+    await deployment.configure(schedules=[{"name": "ANC", "start_from": "lmp_date", "messages": messages}])
+    report = await deployment.processed(preg("r1"))
+
+    assert codes(report) == ["parse_error"]
+    assert "scheduled_tasks" not in report
+    assert report["patient_id"]
+
+
+@pytest.mark.parametrize(
+    ("params", "read"),
+    [
+        ({"a": 1}, {"a": 1}),
+        ('{"a": 1}', {"a": 1}),
+        ('["a", "b"]', ["a", "b"]),
+        ("a, b", ["a", " b"]),
+        (None, {}),
+    ],
+)
+def test_parameters_of_an_event(params: object, read: object) -> None:  # TR-REG-2
+    assert read_params(params, "registrations[0]") == read
 
 
 async def test_messages_for_a_denied_sender_are_denied(deployment: Deployment, preg: Preg) -> None:  # SCH-7

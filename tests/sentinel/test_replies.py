@@ -27,6 +27,16 @@ async def test_sender_is_found_by_phone(deployment: Deployment) -> None:  # TR-C
     assert doc["contact"]["parent"]["_id"] == "c1"
 
 
+async def test_sender_is_looked_for_once_and_only_where_none_is_known(deployment: Deployment) -> None:  # TR-CLI-1
+    known = await deployment.processed(message("m1", contact={"_id": "mum"}))
+    ran = await deployment.processed(message("m2", transitions={"update_clinics": {"last_rev": "1-a", "ok": True}}))
+    person = await deployment.processed({"_id": "p9", "type": "person", "from": CHW_PHONE})
+
+    assert known["contact"] == {"_id": "mum"}
+    assert "contact" not in ran
+    assert "contact" not in person
+
+
 @pytest.mark.parametrize(
     ("refid", "contact"),
     [("ABC", "mum"), ("abc", "mum"), ("NOBODY", None)],

@@ -45,7 +45,7 @@ async def test_failed_change_is_queued_and_the_rest_goes_on(  # SEN-14
     assert await deployment.sentinel_db.find("task:transition:r1") is None
 
 
-async def test_sixth_failure_is_the_last_and_stays_visible(  # SEN-14
+async def test_sixth_failure_is_the_last_and_stays_visible(  # SEN-13, SEN-14
     deployment: Deployment, preg: Preg, clock: Clock
 ) -> None:
     db = Refusing(deployment.db.couch, deployment.db.name)

@@ -172,6 +172,20 @@ async def test_wrong_settings_suspend_the_feed_until_they_are_corrected(  # SEN-
     await eventually(state_is(deployment, transitions_disabled=False, errors=[]))
 
 
+async def test_wrong_settings_are_told_again_by_their_job(  # JOB-TDR-1
+    deployment: Deployment, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    await deployment.configure(transitions={"registraton": True})
+    start()
+
+    async def was_repeated() -> bool:
+        told = [record.name for record in caplog.records if 'Unknown transition "registraton"' in record.getMessage()]
+        return {"sentinel.configuration", "sentinel.jobs"} <= set(told)
+
+    await eventually(was_repeated)
+    await eventually(state_is(deployment, transitions_disabled=True))
+
+
 async def test_live_settings_going_wrong_stop_the_position(  # SEN-16
     deployment: Deployment, start: Start, preg: Preg
 ) -> None:

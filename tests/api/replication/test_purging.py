@@ -48,6 +48,7 @@ async def test_a_purged_document_leaves_the_lists_of_its_role_set_only(district:
 
 
 async def test_a_document_that_is_purged_no_longer_is_listed_again(district: Any, chw_purges: Database) -> None:
+    # PRG-11
     rev = await chw_purges.put({"_id": "purged:R1"})
 
     async def is_listed() -> bool:
