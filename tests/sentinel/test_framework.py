@@ -62,7 +62,8 @@ def test_removed_names_are_only_a_warning(clock: Clock, name: str, caplog: pytes
 
 
 def test_what_settings_do_not_say_has_a_default(clock: Clock) -> None:  # SEN-4
-    for doc in (None, {"_id": "settings"}, {"settings": {}}):
+    docs: list[Doc | None] = [None, {"_id": "settings"}, {"settings": {}}]
+    for doc in docs:
         settings = Settings.from_doc(doc)
         assert load(settings, make_tools(settings, Translations(), clock)).ordered == ()
         hours = [is_sending_time(settings, clock().replace(hour=hour, minute=0)) for hour in (0, 12, 23)]

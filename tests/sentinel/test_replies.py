@@ -101,7 +101,7 @@ async def test_configured_answer_to_an_unknown_sender(deployment: Deployment) ->
         ({"errors": [{"code": "sys.empty", "message": "x"}]}, {}, "empty"),
         ({"errors": [{"code": "sys.form_not_found", "message": "x"}]}, {"forms_only_mode": True}, "form_not_found"),
         ({"errors": [{"code": "sys.form_not_found", "message": "x"}]}, {}, "sms_received"),
-        ({"kujua_message": True}, {}, None),
+        ({"kujua_message": True}, {}, None),  # MSG-15
         ({"reported_date": 1}, {}, None),
         ({}, {"default_responses": {"start_date": "soon"}}, None),
         ({}, {"default_responses": None}, None),
