@@ -130,7 +130,7 @@ Body = dict[str, Any]
 def empty_index() -> IndexWriter:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.create(connection, "test")
-    schema.add_functions(connection)
+    schema.prepare_reader(connection)
     return IndexWriter(connection)
 
 
