@@ -47,6 +47,7 @@ async def storing(what: str, notes: Notes) -> AsyncIterator[None]:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     try:
-        await asyncio.wait_for(notes.flush(), timeout=LAST_FLUSH_S)
+        async with asyncio.timeout(LAST_FLUSH_S):
+            await notes.flush()
     except (DomainError, TimeoutError) as error:
         log.warning("some %s were not stored: %s", what, error)

@@ -81,7 +81,8 @@ class Child:
             return
         self.process.terminate()
         try:
-            await asyncio.wait_for(self.process.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self.process.wait()
         except TimeoutError:
             log.warning("%s did not stop within %.1f s; killing it", self.name, grace_s)
             self.process.kill()

@@ -52,4 +52,5 @@ class Controls:
         if rings is not None and rings != self.rings:
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._rung.wait()

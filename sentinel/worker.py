@@ -92,7 +92,8 @@ async def stand_by(lease: Lease, stop: asyncio.Event) -> bool:
 async def until(stop: asyncio.Event, timeout_s: float) -> None:
     """Wait that long, or until `stop` is set."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await stop.wait()
 
 
 class Leadership:
@@ -167,7 +168,8 @@ class Leadership:
             done, _ = await asyncio.wait([*tasks, keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
             if done == {stopping}:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.writing.acquire(), self.config.drain_s)
+                    async with asyncio.timeout(self.config.drain_s):
+                        await self.writing.acquire()
             for task in done - {stopping}:
                 task.result()
         finally:

@@ -114,7 +114,9 @@ class Background:
 
     async def close(self) -> None:
         self.stop.set()
-        await asyncio.wait_for(self.task, 10)
+        done, _ = await asyncio.wait({self.task}, timeout=10)
+        assert done, "it did not stop in time"
+        self.task.result()
 
 
 @pytest.fixture

@@ -71,7 +71,8 @@ class Watch:
         self._past.add(entry)
         self._start()
         try:
-            return await asyncio.wait_for(future, most_s)
+            async with asyncio.timeout(most_s):
+                return await future
         except TimeoutError:
             return (await self._index.state()).change
         finally:

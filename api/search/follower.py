@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -104,10 +105,9 @@ class SearchFollower:
             self._thread.submit(writer.close)
 
     async def _wait_for_news(self) -> None:
-        try:
-            await asyncio.wait_for(self._news.wait(), LOOK_EVERY_S)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await self._news.wait()
 
     async def _read_on(self, writer: SearchWriter) -> None:
         """Read a page by itself. After the last one, whatever was offered since the page was asked for joins on.
