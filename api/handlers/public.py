@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from aiohttp import web
 
 from api.auth import current_user
 from api.connected_users import CONNECTED
-from api.keys import SESSIONS
+from api.keys import DB, SESSIONS
 from api.operations import Access, Operation, describe
 from api.proxy import forward
 from api.responses import json_response
@@ -48,11 +48,17 @@ async def get_dbinfo(request: web.Request) -> web.StreamResponse:
     return await forward(request, path="/")
 
 
-@describe(Operation(access=Access.ACCOUNT, answers={200: Version}))
+@describe(Operation(access=Access.ACCOUNT, answers={200: dict[str, Any]}))
 async def get_deploy_info(request: web.Request) -> web.Response:
-    """GET /api/deploy-info: what is deployed, for any account (AUTH-130)."""
+    """GET /api/deploy-info: what is deployed, for any account (AUTH-130): `version`, and by whom and when.
+
+    `version` begins with the CHT version whose clients find here what they ask for: they choose their requests by it
+    (CONF-7, DDOC-3).
+    """
     current_user(request)
-    return json_response({"version": __version__})
+    ddoc = await request.config_dict[DB].find("_design/medic") or {}
+    build = {"version": ddoc.get("version", "unknown"), **ddoc.get("build_info", {})}
+    return json_response({**build, **ddoc.get("deploy_info", {}), "version": build["version"]})
 
 
 ROUTES = [
