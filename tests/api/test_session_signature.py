@@ -148,10 +148,10 @@ async def test_a_session_is_checked_without_asking_couchdb(behind: Client, count
     first, second = await log_in(behind, asha), await log_in(behind, asha)
     await log_in(behind, asha)
 
-    assert (await behind.get("/api/deploy-info", headers=first)).status == 200
+    assert (await behind.get("/api/v1/settings", headers=first)).status == 200
     counted.asked.clear()
     for headers in (first, second, first):
-        assert (await behind.get("/api/deploy-info", headers=headers)).status == 200
+        assert (await behind.get("/api/v1/settings", headers=headers)).status == 200
     assert counted.asked == []
 
 
