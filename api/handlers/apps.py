@@ -76,7 +76,12 @@ async def leave_app_cache(request: web.Request) -> web.Response:
     return web.Response(text=templates.get_template("moved.html").render(), content_type="text/html", headers=headers)
 
 
-@describe(Operation(access=Access.ONLINE, answers={200: dict[str, int], 403: {"text/plain": str, "application/json": dict[str, str | int]}}))
+@describe(
+    Operation(
+        access=Access.ONLINE,
+        answers={200: dict[str, int], 403: {"text/plain": str, "application/json": dict[str, str | int]}},
+    )
+)
 async def get_access(request: web.Request) -> web.Response:
     """GET /api/auth/{path}: whether CouchDB lets the caller read that path, `{"status"}` (AUTH-132).
 

@@ -195,7 +195,7 @@ async def test_a_place_that_is_being_written_still_lets_go(db: Database) -> None
     assert (odera["contact"], odera["touched"]) == (None, 2)  # EP-BLK-5, EP-BLK-6
 
 
-@pytest.mark.xfail(run=False, reason="with this scripted CouchDB the answer is cut before the first batch, or hangs: not yet understood")
+@pytest.mark.xfail(run=False, reason="the answer is cut too early, or hangs: not understood")
 async def test_a_failure_half_way_cuts_the_answer_short(tmp_path: Path) -> None:
     """Before a CouchDB that knows every document and fails at the second bulk write."""
     written: list[int] = []
