@@ -10,9 +10,12 @@ from aiohttp.test_utils import TestServer
 
 
 class ScriptedCouch:
-    """Takes everybody for the administrator. Every feed is held open; `/medic/hang` and PUTs wait for `release`."""
+    """Takes everybody for the administrator. Every feed is held open; `/medic/hang` and PUTs wait for `release`.
 
-    def __init__(self) -> None:
+    `routes` go before its own.
+    """
+
+    def __init__(self, *routes: web.RouteDef) -> None:
         self.release = asyncio.Event()
         self.arrived = asyncio.Event()
         self.given_up = asyncio.Event()
@@ -20,6 +23,7 @@ class ScriptedCouch:
         app = web.Application()
         app.add_routes(
             [
+                *routes,
                 web.get("/_session", self.session),
                 web.get("/medic/hang", self.hang),
                 web.get("/medic/half", self.half),
