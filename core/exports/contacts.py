@@ -28,11 +28,8 @@ async def export_contacts(asked: Asked) -> Export:
     if asked.options.format not in (None, "csv", "json"):
         raise InvalidInput("`options.format` must be csv or json")
     listing = Listing()
-    try:
+    with listing.filled():
         await list_contacts(asked.db, listing, filters, asked.search(filters.search) if filters.search else None)
-    except BaseException:
-        listing.close()
-        raise
     if asked.options.format == "csv" or (asked.observed and asked.options.format is None):
         return csv_export(write_rows(asked, filters, listing))
     return json_export(write_docs(asked, filters, listing))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -31,6 +32,15 @@ class Listing:
         """After what the thread is doing yet."""
         self._thread.submit(self._connection.close)
         self._thread.shutdown(wait=False)
+
+    @contextmanager
+    def filled(self) -> Iterator[None]:
+        """Around what fills it: where that fails, nobody will ask for its pages."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     async def add(self, ids: Iterable[tuple[str, Any]]) -> None:
         """Ids with what they are sorted by, a number or a text; an id that is there already stays as it is."""

@@ -33,11 +33,8 @@ async def export_messages(asked: Asked) -> Export:
     """CSV, the oldest document first and then by id (EP-EXP-36). As CHT does it without `contact_name` (DIV-6)."""
     translations = await asked.translations()
     listing = Listing()
-    try:
+    with listing.filled():
         await list_documents(asked.db, listing)
-    except BaseException:
-        listing.close()
-        raise
     return csv_export(write_messages(asked, listing, translations))
 
 

@@ -30,12 +30,9 @@ async def export_reports(asked: Asked) -> Export:
     """CSV, the newest first and then by id (EP-EXP-24)."""
     filters = Filters.read(asked.filters, now_ms=ms_of(asked.now))
     listing = Listing()
-    try:
+    with listing.filled():
         await list_reports(asked.db, listing, filters, asked.search(filters.search) if filters.search else None)
         fields = await field_columns(asked.db, filters.forms)
-    except BaseException:
-        listing.close()
-        raise
     return csv_export(write_reports(asked, filters, listing, fields))
 
 
