@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,14 +14,8 @@ SEVERAL = {"permissions": {"can_have_multiple_places": ["chw_supervisor"]}}
 
 
 @pytest.fixture
-async def name(couch: Couch) -> AsyncIterator[str]:
-    """A user name of the test's own, whose account is removed afterwards."""
-    name = f"tom-{secrets.token_hex(4)}"
-    yield name
-    users = couch.db("_users")
-    account = await users.find(f"org.couchdb.user:{name}")
-    if account:
-        await users.delete(account["_id"], account["_rev"])
+def name(new_name: str) -> str:
+    return new_name
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
 
-from core.couch.client import Couch, Database
+from core.couch.client import Database
 from tests.conftest import basic, eventually
 
 Client = TestClient[Any, Any]
@@ -17,14 +15,8 @@ JSON = {"Accept": "application/json"}
 
 
 @pytest.fixture
-async def name(couch: Couch) -> AsyncIterator[str]:
-    """A user name of the test's own, whose account is removed afterwards."""
-    name = f"mary-{secrets.token_hex(4)}"
-    yield name
-    users = couch.db("_users")
-    account = await users.find(f"org.couchdb.user:{name}")
-    if account:
-        await users.delete(account["_id"], account["_rev"])
+def name(new_name: str) -> str:
+    return new_name
 
 
 @pytest.fixture

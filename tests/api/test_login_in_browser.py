@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
@@ -17,11 +16,9 @@ from tests.api.oidc_provider import CLIENT_SECRET, OidcProvider
 
 playwright_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 expect = playwright_api.expect
-CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of the browser's pipes
 ]
 
@@ -39,14 +36,6 @@ SWAHILI = {
         "login.token.invalid": "Kiungo hiki si sahihi.",
     },
 }
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    async with playwright_api.async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        await browser.close()
 
 
 class Visit:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,20 +13,10 @@ from aiohttp import ClientSession
 from yarl import URL
 
 ADMIN = ("admin", "secret")
-WITHIN_S = 15.0
 
 
 def basic(name: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
-
-
-async def eventually(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """What the condition gives as soon as it is truthy."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            if found := await condition():
-                return found
-            await asyncio.sleep(0.02)
 
 
 @dataclass

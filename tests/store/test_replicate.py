@@ -20,7 +20,8 @@ from store.errors import BadRequest
 from store.replication_request import parse_request
 from store.replicator import common_seq
 from store.server import RUNNER_OPTIONS, StoreConfig, create_app
-from tests.store.store_client import ADMIN, Answer, Client, eventually
+from tests.conftest import eventually
+from tests.store.store_client import ADMIN, Answer, Client
 
 
 class Elsewhere(Client):

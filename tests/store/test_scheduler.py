@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.store.store_client import Client, eventually
+from tests.conftest import eventually
+from tests.store.store_client import Client
 
 OPEN = {"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": ["asha", "babu"], "roles": []}}
 ASHA, BABU = ("asha", "pw"), ("babu", "pw")

@@ -1,0 +1,36 @@
+"""What several tests of the API start from."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from core.couch.client import Couch
+
+
+@pytest.fixture
+async def new_name(couch: Couch) -> AsyncIterator[str]:
+    """A user name of the test's own, whose account is removed afterwards."""
+    name = f"mary-{secrets.token_hex(4)}"
+    yield name
+    users = couch.db("_users")
+    account = await users.find(f"org.couchdb.user:{name}")
+    if account:
+        await users.delete(account["_id"], account["_rev"])
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    """A headless Chromium. Skips where playwright or Chromium is not installed."""
+    playwright_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    async with playwright_api.async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
