@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from api.auth import REFUSED
+from api.console.frame import PAGES
+from api.console.pages import CONSOLE_PAGES
 from api.errors import error_middleware, render
 from api.handlers.docs import DESCRIPTION, Description
 from api.keys import CONFIG, NOW, STOPPING
@@ -49,6 +51,7 @@ def create_app(config: Config, now: Callable[[], datetime] = utc_now) -> web.App
     app.cleanup_ctx.extend(LIFESPANS)
     app.on_response_prepare.append(before_headers)
     app.on_shutdown.append(end_feeds)
+    app[PAGES] = CONSOLE_PAGES
     app.add_routes([*public, *routes(config.database)])
     app[DESCRIPTION] = Description(app)
     return app

@@ -27,6 +27,8 @@ CONTENT_TYPES = {
     "style.css": "text/css",
     "docs.js": "application/javascript",
     "docs.css": "text/css",
+    "console.js": "application/javascript",
+    "console.css": "text/css",
 }
 LOGO_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
 

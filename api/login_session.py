@@ -190,13 +190,18 @@ def redirect_target(redirect: Any, home: str) -> str:
 
 
 def refuse_other_sites(request: web.Request) -> None:
-    """A form is only taken from our own page: another site must not log its visitor in as somebody else.
+    """A form is only taken from our own pages: another site must not act in its visitor's name, nor log them in.
 
-    `null`, the origin of a sandboxed frame, is another site too.
+    Browsers say where a form came from, `Sec-Fetch-Site` over HTTPS whatever proxies do to the host, `Origin` always.
+    `null`, the origin of a sandboxed frame, is another site too. What is no browser says neither.
     """
-    origin = request.headers.get("Origin")
-    if origin and urlsplit(origin).netloc != host(request):
-        raise Forbidden("The login form must be sent from this server's own login page")
+    fetched, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if fetched is not None:
+        own = fetched in ("same-origin", "none")
+    else:
+        own = not origin or urlsplit(origin).netloc == host(request)
+    if not own:
+        raise Forbidden("The form must be sent from this server's own page")
 
 
 def is_form(request: web.Request) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from api import replication, startup
+from api.console import pages as console
 from api.handlers import (
     app_files,
     apps,
@@ -102,6 +103,7 @@ def routes(database: str) -> list[web.RouteDef]:
         *not_built.ROUTES,
         *public.ROUTES_FOR_ANYONE_LOGGED_IN,
         *app_files.ROUTES,
+        *console.ROUTES,
         *apps.ROUTES,
         *meta.ROUTES,
         *storage.ROUTES,

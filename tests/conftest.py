@@ -12,7 +12,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -73,16 +73,26 @@ def couch_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("embedded_store"))
 
 
-@pytest.fixture
-def config(couch_url: str, tmp_path: Path) -> Config:
+def new_config(couch_url: str, folder: Path) -> Config:
     """A configuration whose main database has a name of its own."""
     name = f"medic-{secrets.token_hex(5)}"
-    env = {"OUTPOST_DATA": str(tmp_path / "data"), "OUTPOST_PORT": str(free_port()), "OUTPOST_WORKERS": "1"}
+    env = {"OUTPOST_DATA": str(folder / "data"), "OUTPOST_PORT": str(free_port()), "OUTPOST_WORKERS": "1"}
     return Config.from_env({**env, "COUCH_URL": f"{couch_url}/{name}"})
 
 
 @pytest.fixture
+def config(couch_url: str, tmp_path: Path) -> Config:
+    return new_config(couch_url, tmp_path)
+
+
+@pytest.fixture
 async def couch(config: Config) -> AsyncIterator[Couch]:
+    async with prepared(config) as couch:
+        yield couch
+
+
+@asynccontextmanager
+async def prepared(config: Config) -> AsyncIterator[Couch]:
     """A client of the prepared deployment: databases, design documents, default settings. Removed afterwards."""
     config.data.mkdir(parents=True, exist_ok=True)
     async with connect(config) as couch:
@@ -121,6 +131,12 @@ class Background:
 
 @pytest.fixture
 async def indexer(couch: Couch, config: Config) -> AsyncIterator[Background]:
+    async with indexing(config) as background:
+        yield background
+
+
+@asynccontextmanager
+async def indexing(config: Config) -> AsyncIterator[Background]:
     """The access indexer, following the main database."""
     from api.access.indexer import run_indexer
 
@@ -141,7 +157,13 @@ async def sentinel(couch: Couch, config: Config) -> AsyncIterator[Background]:
 
 @pytest.fixture
 async def client(couch: Couch, config: Config, indexer: Background) -> AsyncIterator[TestClient[Any, Any]]:
-    """The API with its access indexer. Requests go out as the server administrator unless they bring a header."""
+    async with serving(config) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[TestClient[Any, Any]]:
+    """The API. Requests go out as the server administrator unless they bring a header."""
     from api.app import create_app
 
     server = TestServer(create_app(config))

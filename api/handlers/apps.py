@@ -7,12 +7,12 @@ from urllib.parse import quote
 from aiohttp import web
 
 from api.auth import current_user, require_online
+from api.console import overview
 from api.errors import is_human
 from api.handlers.app_files import APP_DDOC, attachment
 from api.handlers.public import get_dbinfo
 from api.keys import DB
-from api.login_page import PAGE_POLICY, branding, templates
-from api.login_session import page
+from api.login_page import PAGE_POLICY, templates
 from api.operations import Access, Operation, describe
 from api.proxy import ask
 from api.responses import json_response, prefers_json
@@ -40,7 +40,7 @@ async def get_root(request: web.Request) -> web.StreamResponse:
 async def get_admin_file(request: web.Request) -> web.StreamResponse:
     """GET /admin/*: a file of the administration, an attachment of `_design/medic-admin`; online users only.
 
-    Without one `/admin/` is a page of ours, which leads to what a server shows of itself.
+    Without one `/admin/` leads to the console of our own, whose pages are always there (docs/console.md).
     """
     require_online(request)
     path = request.match_info["path"]
@@ -49,8 +49,7 @@ async def get_admin_file(request: web.Request) -> web.StreamResponse:
         return await file_of(request, app, path or SHELL)
     if path:
         raise NotFound("There is no such file in the administration")
-    text = templates.get_template("admin.html").render(branding=await branding(request), logout=page(request, "logout"))
-    return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+    raise web.HTTPFound(overview.PAGE.path)
 
 
 async def go_to_admin(request: web.Request) -> web.Response:

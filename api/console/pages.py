@@ -1,0 +1,19 @@
+"""Every page of the console in the order of its navigation, and their routes."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from aiohttp import web
+
+from api.console import frame_routes, overview
+from api.console.frame import Page, console_routes
+
+# Each has a PAGE and ROUTES.
+MODULES: tuple[ModuleType, ...] = (overview,)
+
+CONSOLE_PAGES: tuple[Page, ...] = tuple(module.PAGE for module in MODULES)
+ROUTES: list[web.RouteDef] = [
+    *frame_routes.ROUTES,
+    *console_routes([route for module in MODULES for route in module.ROUTES]),
+]
