@@ -37,7 +37,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "--data": ("OUTPOST_DATA", "data folder (default: ./data)"),
     "--database": ("OUTPOST_DATABASE", "main database on the embedded store (default: medic)"),
     "--workers": ("OUTPOST_WORKERS", "number of API processes (default: one a core, at most 4)"),
-    "--builds-url": ("BUILDS_URL", "where upgrades come from"),
+    "--builds-url": (
+        "BUILDS_URL",
+        "where builds for upgrades are: a folder or a database (default: <data>/builds)",
+    ),
     "--redis-url": ("REDIS_URL", "shared caches and rate limits of several API machines"),
     "--trusted-proxies": (
         "OUTPOST_TRUSTED_PROXIES",
@@ -135,6 +138,10 @@ def parser() -> argparse.ArgumentParser:
     add(commands, "worker", "run one API process alone against COUCH_URL (`outpost api` starts these)", worker)
     sample = add(commands, "demo", "load a sample district into a running server and say what to try", demo)
     sample.add_argument("--url", help="address of the running server (default: http://127.0.0.1:<port>)")
+    made = add(commands, "build", "make a build that deployments can be upgraded to; see docs/upgrades.md", build)
+    made.add_argument("--to", action="append", default=[], help="a folder, or a builds database (default: BUILDS_URL)")
+    made.add_argument("--ddocs", type=Path, help="the design documents (default: those of this program)")
+    made.add_argument("--version", help="a version of your own, such as 5.1.0 or 5.1.0-beta.1")
     return top
 
 
@@ -221,6 +228,12 @@ async def demo(config: Config, arguments: argparse.Namespace) -> int:
 
     config = config if config.couch_url else machine.with_password(config, create=False)
     return await load_demo(arguments.url or f"http://{config.host}:{config.port}", config)
+
+
+async def build(config: Config, arguments: argparse.Namespace) -> int:
+    from outpost.build import build as make  # no other command needs builds
+
+    return await make(config, arguments.to, folder=arguments.ddocs, version=arguments.version)
 
 
 async def ready(config: Config) -> Config:

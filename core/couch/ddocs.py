@@ -22,21 +22,16 @@ FOLDER = Path(core.__file__).resolve().parents[1] / "ddocs"
 CHT_VERSION = "5.0.0"
 
 
-def load_bundle(folder: Path = FOLDER, *, legacy: bool = False) -> dict[str, list[Doc]]:
+def load_bundle(folder: Path = FOLDER, *, legacy: bool = False, version: str | None = None) -> dict[str, list[Doc]]:
     """Read every design document: database role (`medic`, `sentinel`, `logs`, ...) -> documents without `_rev`.
 
     `medic` is the main database and `user-meta` each user's own, whatever their names; `users` is `_users`.
     `legacy` adds the views that only clients before CHT 5 query (DDOC-88). All documents carry the same `version`,
-    which changes when anything in the bundle or the package version does (DDOC-2), and their own `digest`.
-    Raises FileNotFoundError naming the file when a folder is incomplete.
+    unless given one which changes when anything in the folder or the package version does (DDOC-2), and their own
+    `digest`. Raises FileNotFoundError naming the file when a folder is incomplete.
     """
-    contents = {
-        database.name: [read_ddoc(ddoc, legacy=legacy) for ddoc in subfolders(database)]
-        for database in subfolders(folder)
-    }
-    if not contents:
-        raise FileNotFoundError(f"no design documents in {folder}")
-    version = f"{CHT_VERSION}+{core.__version__}.{digest(contents)[:12]}"
+    contents = read_folder(folder, legacy=legacy)
+    version = version or version_of(contents if legacy else read_folder(folder, legacy=True))
     build_info = {
         "namespace": "medic",
         "application": "medic",
@@ -53,6 +48,21 @@ def load_bundle(folder: Path = FOLDER, *, legacy: bool = False) -> dict[str, lis
         ]
         for role, ddocs in contents.items()
     }
+
+
+def read_folder(folder: Path, *, legacy: bool) -> dict[str, list[Doc]]:
+    contents = {
+        database.name: [read_ddoc(ddoc, legacy=legacy) for ddoc in subfolders(database)]
+        for database in subfolders(folder)
+    }
+    if not contents:
+        raise FileNotFoundError(f"no design documents in {folder}")
+    return contents
+
+
+def version_of(contents: Mapping[str, list[Doc]]) -> str:
+    """The version of the build that has these contents, legacy views among them: the same with and without these."""
+    return f"{CHT_VERSION}+{core.__version__}.{digest(contents)[:12]}"
 
 
 async def install(
@@ -92,8 +102,14 @@ async def outdated(db: Database, ddocs: Sequence[Doc]) -> list[Doc]:
         if current is None:
             pending.append(dict(ddoc))
         elif current.get("digest") != ddoc["digest"]:
-            pending.append({**ddoc, "_rev": current["_rev"]})
+            pending.append(replacing(current, ddoc))
     return pending
+
+
+def replacing(current: Doc, ddoc: Doc) -> Doc:
+    """The document in the place of the stored one, whose attachments, such as an application's files, stay."""
+    kept = {"_attachments": current["_attachments"]} if "_attachments" in current else {}
+    return {**kept, **ddoc, "_rev": current["_rev"]}
 
 
 def read_ddoc(folder: Path, *, legacy: bool = False) -> Doc:

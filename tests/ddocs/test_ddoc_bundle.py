@@ -142,8 +142,12 @@ def test_a_changed_file_changes_the_version_of_all(folder, path):  # DDOC-2, UPG
         assert all(new["digest"] != old["digest"] for new, old in zip(ddocs, before[role], strict=True))
 
 
-def test_the_legacy_bundle_is_another_version():  # DDOC-88
-    assert versions(load_bundle(legacy=True)).isdisjoint(versions(load_bundle()))
+def test_legacy_views_change_the_documents_and_not_the_version_of_the_build():  # DDOC-88
+    plain, legacy = load_bundle(), load_bundle(legacy=True)
+    digests = [{ddoc["_id"]: ddoc["digest"] for ddoc in bundle["medic"]} for bundle in (plain, legacy)]
+
+    assert versions(plain) == versions(legacy)
+    assert {doc_id for doc_id in digests[0] if digests[0][doc_id] != digests[1][doc_id]} == {"_design/medic-client"}
 
 
 def test_a_language_file_is_followed(folder):
@@ -194,6 +198,16 @@ async def test_install_replaces_a_different_document_only(medic):
 
     assert db.docs["_design/medic"]["_rev"] == "5-a"
     assert "contacts_by_depth" in db.docs["_design/medic"]["views"]
+
+
+async def test_install_keeps_the_attachments_of_what_it_replaces(medic):
+    db = FakeDatabase()
+    app = {"index.html": {"stub": True, "digest": "md5-x", "length": 5, "content_type": "text/html", "revpos": 1}}
+    db.docs["_design/medic"] = {"_id": "_design/medic", "_rev": "1-b", "views": {}, "_attachments": app}
+
+    await install(db, medic)
+
+    assert db.docs["_design/medic"]["_attachments"] == app
 
 
 async def test_install_leaves_unknown_documents_alone(medic):  # UPG-6
