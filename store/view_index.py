@@ -76,6 +76,7 @@ class ViewIndex:
         self.started_s = 0.0
         self.updated_s = 0.0
         self.seq = self._stored_seq()
+        self._totals: tuple[int, dict[int, int]] = (-1, {})  # a seq, and the rows that maps had then
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -98,6 +99,16 @@ class ViewIndex:
                     self._readers.append(connection)
             if not keep:
                 connection.close()
+
+    def note_total(self, seq: int, map_index: int, total: int) -> None:
+        """Remember how many rows a map has at a seq, until the next one; from any thread."""
+        known_seq, totals = self._totals
+        self._totals = (seq, {**totals, map_index: total} if known_seq == seq else {map_index: total})
+
+    def known_total(self, seq: int, map_index: int) -> int | None:
+        """The number that was noted, if the index is still at that seq."""
+        known_seq, totals = self._totals
+        return totals.get(map_index) if known_seq == seq else None
 
     def size_bytes(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0

@@ -16,7 +16,7 @@ from store.source import DocSource
 from store.view_group import View, ViewGroup, view_group
 from store.view_index import ViewIndex
 from store.view_query import ViewParams
-from store.view_read import DocRef, Head, ReadDocs, read_rows
+from store.view_read import DocRef, Head, ReadDocs, read_few, read_rows
 from store.view_reduce import reduction
 
 _READ_AHEAD = 2  # pieces read before the answer begins: most answers are no longer, and need no second thread
@@ -30,7 +30,7 @@ class ViewResult:
     """
 
     def __init__(
-        self, head: Head, update_seq: int | None, pieces: Generator[Any, None, None], ahead: list[bytes]
+        self, head: Head, update_seq: int | None, ahead: list[bytes], pieces: Generator[Any, None, None] | None = None
     ) -> None:
         self.total_rows = head.total_rows
         self.offset = head.offset
@@ -42,10 +42,9 @@ class ViewResult:
     async def pages(self) -> AsyncIterator[bytes]:
         """Pieces of some hundred rows: JSON objects joined by commas, no comma between two pieces."""
         try:
-            more = len(self._ahead) == _READ_AHEAD
             for piece in self._ahead:
                 yield piece
-            while more:
+            while self._pieces is not None and len(self._ahead) == _READ_AHEAD:
                 loop = asyncio.get_running_loop()
                 self._reading = loop.run_in_executor(None, next, self._pieces, None)
                 following = await asyncio.shield(self._reading)
@@ -72,10 +71,13 @@ class ViewResult:
 
     def close(self) -> None:
         """Give the connection back, at once or when the thread that is reading from it is done."""
+        pieces = self._pieces
+        if pieces is None:
+            return
         if self._reading is not None and not self._reading.done():
-            self._reading.add_done_callback(lambda _: self._pieces.close())
+            self._reading.add_done_callback(lambda _: pieces.close())
         else:
-            self._pieces.close()
+            pieces.close()
 
 
 class Views:
@@ -105,16 +107,29 @@ class Views:
         if params.update == "true":
             await kept.refresh()
         index = kept.index
+        if not reduces and (few := self._few(index, definition, params)) is not None:
+            return few
 
         def open_result() -> tuple[Head, int, Generator[Any, None, None], list[bytes]]:
             pieces = self._read(index, group, definition, params, reduces)
             head, seq = next(pieces)
+            if head.total_rows is not None:
+                index.note_total(seq, definition.map_index, head.total_rows)
             return head, seq, pieces, list(islice(pieces, _READ_AHEAD))
 
         head, seq, pieces, ahead = await asyncio.to_thread(open_result)
         if params.update == "lazy":
             kept.refresh_later()
-        return ViewResult(head, seq if params.update_seq else None, pieces, ahead)
+        return ViewResult(head, seq if params.update_seq else None, ahead, pieces)
+
+    def _few(self, index: ViewIndex, view: View, params: ViewParams) -> ViewResult | None:
+        """The answer of a small query on this very thread: to wake another one takes longer. None for others."""
+        if params.update == "lazy" or (total := index.known_total(index.seq, view.map_index)) is None:
+            return None
+        with index.reader() as connection:
+            seq = connection.execute("SELECT seq FROM state").fetchone()[0]
+            found = read_few(connection, view, params, total) if seq == index.seq else None
+        return None if found is None else ViewResult(found[0], seq if params.update_seq else None, found[1])
 
     async def info(self, ddoc: Mapping[str, Any]) -> dict[str, Any]:
         """The `view_index` member of CouchDB's `_design/x/_info`."""

@@ -8,6 +8,7 @@ import pytest
 
 from store.errors import BadRequest, NotFound, QueryParseError
 from store.view_query import ViewParams
+from store.view_read import FEW_ROWS, PAGE_ROWS
 from store.views import Views
 from tests.store.views.view_documents import KEYED, Documents, ddoc, ids, query
 
@@ -58,6 +59,41 @@ async def test_ranges_give_couchdbs_rows(
     views: Views, letters: dict[str, Any], options: dict[str, Any], expected: str
 ) -> None:
     assert "".join(id_[1] for id_ in await ids(views, letters, **options)) == expected
+
+
+@pytest.mark.parametrize(("options", "expected"), RANGES, ids=lambda value: str(value).replace(" ", ""))
+async def test_asking_again_gives_the_same_answer(
+    views: Views, letters: dict[str, Any], options: dict[str, Any], expected: str
+) -> None:
+    """The second small answer is read another way, on the thread that asks."""
+    first = await query(views, letters, **options)
+
+    assert await query(views, letters, **options) == first
+
+
+@pytest.mark.parametrize("count", [0, 1, FEW_ROWS, FEW_ROWS + 1, PAGE_ROWS * 2 + 1])
+async def test_any_number_of_rows_of_a_key_is_given_whole(views: Views, documents: Documents, count: int) -> None:
+    for number in range(count + 10):
+        documents.put(f"d{number:05d}", key="many" if number < count else "other")
+    await query(views, ddoc(v=KEYED), key='"other"')
+
+    answer = await query(views, ddoc(v=KEYED), key='"many"')
+
+    assert [row["id"] for row in answer["rows"]] == [f"d{number:05d}" for number in range(count)]
+    assert answer["total_rows"] == count + 10
+
+
+async def test_a_small_answer_has_what_was_written_before_it_was_asked_for(
+    views: Views, letters: dict[str, Any], documents: Documents
+) -> None:
+    for number in range(10, 20):
+        documents.put(f"d{number}", key="b")
+
+        answer = await query(views, letters, key='"b"')
+
+        assert answer["total_rows"] == number + 1
+        assert f"d{number}" in [row["id"] for row in answer["rows"]]
+        assert await query(views, letters, key='"b"') == answer
 
 
 async def test_rows_are_ordered_by_key_then_id(views: Views, documents: Documents) -> None:
