@@ -45,6 +45,17 @@ document.querySelectorAll("[data-submit]").forEach((each) => {
 document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 document.getElementById("errors")?.focus();
 
+for (const each of document.querySelectorAll("[data-scripted]")) {
+  each.hidden = false;
+}
+for (const all of document.querySelectorAll("[data-all]")) {
+  all.addEventListener("change", () => {
+    for (const each of all.form.querySelectorAll(`[name="${all.dataset.all}"]`)) {
+      each.checked = all.checked;
+    }
+  });
+}
+
 /* One press, one request. */
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") {
