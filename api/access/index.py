@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from api.access import feed, queries, schema
+from api.access.contexts import Contexts
 from api.access.feed import Found, Place
 from api.access.listing import Listing, listing
 from api.access.queries import Row
@@ -35,6 +36,7 @@ class AccessIndex:
     def __init__(self, path: Path, *, ready_s: float = READY_S) -> None:
         self.path = path
         self.watch = Watch(self)
+        self._contexts = Contexts()
         self._readers = Readers(path, schema.connect_reader, ready_s=ready_s)
         self._short = ThreadPoolExecutor(SHORT_THREADS, thread_name_prefix="access-short")
         self._long = ThreadPoolExecutor(LONG_THREADS, thread_name_prefix="access-long", initializer=give_way)
@@ -50,7 +52,12 @@ class AccessIndex:
 
     async def context(self, scope: Scope, names: Collection[str]) -> Context:
         """What the scope reaches of these names: enough to judge documents whose `names_of` they are."""
-        return await self._readers.ask(self._short if len(names) > FEW_NAMES else None, queries.resolve, scope, names)
+        reached = self._contexts.at(scope, await self.state())
+        missing = reached.missing(names)
+        if missing:
+            pool = self._short if len(missing) > FEW_NAMES else None
+            self._contexts.add(reached, missing, await self._readers.ask(pool, queries.resolve, scope, missing))
+        return reached.context(scope, names)
 
     async def stored_facts(self, ids: Collection[str]) -> dict[str, Facts]:
         """The facts of documents as indexed; of deleted ones those of their last live body."""

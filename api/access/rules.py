@@ -19,6 +19,7 @@ UNASSIGNED = "_unassigned"
 CLIENT_DDOC = "_design/medic-client"
 USER_PREFIX = "org.couchdb.user:"
 UNLIMITED = -1
+MOST_INTEGER = 2**64 - 1
 MOST_LEVELS = 50  # of an embedded parent chain (35 MOD-40)
 
 # REPL-10
@@ -328,6 +329,8 @@ def key_of(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return value
+    if isinstance(value, int) and abs(value) > MOST_INTEGER:
+        value = float(value)  # as every reader of JSON but msgspec's has it already
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return str(int(value))
     return str(value) if isinstance(value, int | float) else None

@@ -5,20 +5,30 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import msgspec
 import orjson
 from aiohttp import web
 
 from api.access.rules import Scope
 from api.proxy import ask, next_chunk
 from api.replication.paths import doc_storage_path, storage_path
-from api.replication.reads import BULK_GET_PAGE, allowed_results, bulk_get_page, docs_asked_for
+from api.replication.reads import BULK_GET_PAGE, RESULTS, allowed_results, bulk_get_page, docs_asked_for
 from api.responses import Stream, weighted
-from core.couch.client import Doc
-from core.deep_json import dumps
 
 MIXED, RELATED = "multipart/mixed", "multipart/related"
-JSON_PART = "Content-Type: application/json\r\n\r\n"
+JSON_PART = b"Content-Type: application/json\r\n\r\n"
 RAW = {"Accept": RELATED, "Accept-Encoding": "identity", "If-None-Match": '"-"'}
+
+
+class Part(msgspec.Struct):
+    """What of a revision says where its attachments are."""
+
+    id: str = msgspec.field(name="_id")
+    rev: str = msgspec.field(name="_rev")
+    attachments: Any = msgspec.field(name="_attachments", default=None)
+
+
+PART = msgspec.json.Decoder(Part)
 
 
 def asked_type(request: web.Request) -> str | None:
@@ -51,22 +61,23 @@ async def bulk_get(request: web.Request, scope: Scope, kind: str) -> web.StreamR
         known = {each["id"]: each["atts_since"] for each in page if isinstance(each, dict) and each.get("atts_since")}
         if not response.prepared:
             await response.prepare(request)
-        for result in await allowed_results(request, scope, answer.json()["results"]):
-            for doc in (each["ok"] for each in result["docs"]):
+        for result in await allowed_results(request, scope, RESULTS.decode(answer.body).results):
+            for leaf in result.docs:
                 await response.write(f"\r\n--{boundary}\r\n".encode())
-                if with_attachments and doc.get("_attachments"):
-                    await write_with_attachments(request, response, doc, known.get(doc["_id"]))
+                part = PART.decode(leaf["ok"])
+                if with_attachments and part.attachments:
+                    await write_with_attachments(request, response, part, known.get(part.id))
                 else:
-                    await response.write(JSON_PART.encode() + dumps(doc))
+                    await response.write(JSON_PART + bytes(leaf["ok"]))
     await response.write(f"\r\n--{boundary}--".encode())
     await response.write_eof()
     return response
 
 
-async def write_with_attachments(request: web.Request, response: Stream, doc: Doc, atts_since: Any) -> None:
+async def write_with_attachments(request: web.Request, response: Stream, part: Part, atts_since: Any) -> None:
     """A part with that revision as CouchDB sends it. It was judged, and a revision never changes."""
-    path = doc_storage_path(request, doc["_id"], without=request.query)
-    params: dict[str, Any] = {"rev": doc["_rev"], "attachments": True}
+    path = doc_storage_path(request, part.id, without=request.query)
+    params: dict[str, Any] = {"rev": part.rev, "attachments": True}
     params.update((name, True) for name in ("revs", "att_encoding_info") if request.query.get(name) == "true")
     if isinstance(atts_since, list):
         params["atts_since"] = orjson.dumps(atts_since).decode()
@@ -74,7 +85,7 @@ async def write_with_attachments(request: web.Request, response: Stream, doc: Do
         if answer.status != 200:
             raise ConnectionError(f"CouchDB answered {answer.status} for a revision that it had a moment ago")
         kind = answer.headers.get("Content-Type", "application/json")
-        head = f"X-Doc-Id: {doc['_id']}\r\nX-Rev-Id: {doc['_rev']}\r\n" if doc["_id"].isprintable() else ""
+        head = f"X-Doc-Id: {part.id}\r\nX-Rev-Id: {part.rev}\r\n" if part.id.isprintable() else ""
         await response.write(f"{head}Content-Type: {kind}\r\n\r\n".encode())
         while chunk := await next_chunk(answer):
             await response.write(chunk)

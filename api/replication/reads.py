@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import orjson
 from aiohttp import web
 
-from api.access.rules import Facts, Scope, facts_of, is_deletion_stub
+from api.access.bodies import LEAVES, Leaf, facts_in
+from api.access.rules import Facts, Scope, facts_of
 from api.auth import require
 from api.errors import DocForbidden, StorageError
 from api.infodocs import note_writes
@@ -17,8 +20,6 @@ from api.replication.judge import judge
 from api.replication.paths import doc_storage_path, storage_path
 from api.replication.upstream import Answer, bad_request, fetch, parse_object
 from api.responses import JSON_TYPE, Stream, json_response
-from core.couch.client import Doc
-from core.deep_json import dumps
 from core.errors import InvalidInput, NotFound
 
 BULK_GET_PAGE = 100  # documents asked of CouchDB at once: what a phone asks for, and what we hold in memory
@@ -33,10 +34,9 @@ async def get_doc(request: web.Request, scope: Scope, doc_id: str) -> web.Respon
         raise DocForbidden
     if not answer.ok:
         return answer.respond()
-    doc = answer.json()
-    if isinstance(doc, list):
-        return await open_revisions(request, scope, doc)
-    if not is_deletion_stub(doc) and not all(await judge(request, scope, [facts_of(doc)])):
+    if answer.body.lstrip().startswith(b"["):
+        return answer.respond(await allowed_leaves(request, scope, answer.body))
+    if not all(await allowed_bodies(request, scope, [answer.body])):
         raise DocForbidden
     etag = answer.headers.get("ETag")
     if etag and etag in request.headers.get("If-None-Match", ""):
@@ -44,19 +44,32 @@ async def get_doc(request: web.Request, scope: Scope, doc_id: str) -> web.Respon
     return answer.respond()
 
 
-async def open_revisions(request: web.Request, scope: Scope, leaves: list[dict[str, Any]]) -> web.Response:
+async def allowed_leaves(request: web.Request, scope: Scope, body: bytes) -> bytes:
     """The leaves asked for, without those that are missing or not the caller's (REPL-105)."""
-    docs = [each["ok"] for each in leaves if "ok" in each]
-    kept = await allowed_bodies(request, scope, docs)
-    return json_response([{"ok": doc} for doc in docs if id(doc) in kept])
+    docs = [leaf["ok"] for leaf in LEAVES.decode(body) if "ok" in leaf]
+    verdicts = await allowed_bodies(request, scope, docs)
+    return msgspec.json.encode([{"ok": doc} for doc, verdict in zip(docs, verdicts, strict=True) if verdict])
 
 
-async def allowed_bodies(request: web.Request, scope: Scope, docs: list[Doc]) -> set[int]:
-    """The identities of those bodies that may go out. Pure deletion stubs may: they tell nothing (REPL-102)."""
-    judged = [doc for doc in docs if not is_deletion_stub(doc)]
-    verdicts = await judge(request, scope, [facts_of(doc) for doc in judged])
-    refused = {id(doc) for doc, verdict in zip(judged, verdicts, strict=True) if not verdict}
-    return {id(doc) for doc in docs} - refused
+async def allowed_bodies(request: web.Request, scope: Scope, docs: Sequence[bytes | msgspec.Raw]) -> list[bool]:
+    """Which of those bodies may go out. Pure deletion stubs may: they tell nothing (REPL-102)."""
+    facts = [facts_in(doc) for doc in docs]
+    verdicts = iter(await judge(request, scope, [each for each in facts if each is not None]))
+    return [each is None or next(verdicts) for each in facts]
+
+
+class Result(msgspec.Struct):
+    """The revisions of one document, as `_bulk_get` answers them."""
+
+    id: Any
+    docs: list[Leaf]
+
+
+class Results(msgspec.Struct):
+    results: list[Result]
+
+
+RESULTS = msgspec.json.Decoder(Results)
 
 
 async def bulk_get(request: web.Request, scope: Scope) -> web.StreamResponse:
@@ -67,9 +80,9 @@ async def bulk_get(request: web.Request, scope: Scope) -> web.StreamResponse:
         answer = await bulk_get_page(request, path, wanted)
         if not answer.ok:
             return answer.respond()
-        results = answer.json()["results"]
+        results = RESULTS.decode(answer.body).results
         allowed = await allowed_results(request, scope, results)
-        return answer.respond() if allowed == results else json_response({"results": allowed})
+        return answer.respond(None if allowed == results else msgspec.json.encode(Results(allowed)))
     response = Stream(headers={"Content-Type": JSON_TYPE})
     separator = b'{"results":['
     for start in range(0, len(wanted), BULK_GET_PAGE):
@@ -78,11 +91,11 @@ async def bulk_get(request: web.Request, scope: Scope) -> web.StreamResponse:
             if not response.prepared:
                 return answer.respond()
             raise ConnectionError(f"CouchDB answered {answer.status} in the middle of a _bulk_get")
-        results = await allowed_results(request, scope, answer.json()["results"])
+        allowed = await allowed_results(request, scope, RESULTS.decode(answer.body).results)
         if not response.prepared:
             await response.prepare(request)
-        if results:
-            await response.write(separator + dumps(results)[1:-1])
+        if allowed:
+            await response.write(separator + msgspec.json.encode(allowed)[1:-1])
             separator = b","
     await response.write(b"]}" if separator == b"," else separator + b"]}")
     await response.write_eof()
@@ -103,12 +116,13 @@ async def bulk_get_page(request: web.Request, path: str, wanted: list[Any]) -> A
     return await fetch(request, path, body=orjson.dumps({"docs": wanted}))
 
 
-async def allowed_results(request: web.Request, scope: Scope, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def allowed_results(request: web.Request, scope: Scope, results: Sequence[Result]) -> list[Result]:
     """The results with only allowed revisions; an id that has none left is left out."""
-    found = [(result["id"], [each["ok"] for each in result["docs"] if "ok" in each]) for result in results]
-    kept = await allowed_bodies(request, scope, [doc for _, docs in found for doc in docs])
-    allowed = ((doc_id, [{"ok": doc} for doc in docs if id(doc) in kept]) for doc_id, docs in found)
-    return [{"id": doc_id, "docs": docs} for doc_id, docs in allowed if docs]
+    verdicts = iter(
+        await allowed_bodies(request, scope, [leaf["ok"] for result in results for leaf in result.docs if "ok" in leaf])
+    )
+    kept = (Result(each.id, [leaf for leaf in each.docs if "ok" in leaf and next(verdicts)]) for each in results)
+    return [result for result in kept if result.docs]
 
 
 async def attachment(request: web.Request, scope: Scope, doc_id: str, name: list[str]) -> web.StreamResponse:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from api.access import queries
+from api.access.bodies import Body, Fields, facts_in
 from api.access.listing import listing
 from api.access.rules import Context, Kind, Scope, depth_limits, facts_of, names_of, scope_of, visible
 from api.access.writer import Entry
@@ -302,3 +307,31 @@ def test_a_context_judges_what_it_was_resolved_for() -> None:
 
     assert visible(facts, Context(scope(), {"c": 1}))
     assert not visible(facts, Context(scope(), {}))
+
+
+ODD_VALUES: list[Any] = [None, True, 0, 5, 2**70, 1.5, 60001.0, "", "p", "form", "person", "data_record", "false", {}]
+ODD_OBJECTS = [{"_id": "p"}, {"_id": 7, "parent": {"_id": "q"}}]
+ODD_LISTS = [[], ["p"], [{"code": "invalid_patient_id"}], [{"messages": [{"contact": {"_id": "p"}}]}]]
+odd_values = st.sampled_from([*ODD_VALUES, *ODD_OBJECTS, *ODD_LISTS])
+odd_fields = st.dictionaries(st.sampled_from([*Fields.__annotations__, "note"]), odd_values)
+odd_bodies = st.dictionaries(st.sampled_from([*Body.__annotations__, "name"]), odd_values | odd_fields)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(doc=odd_bodies.filter(lambda doc: not doc.get("_deleted")))
+def test_facts_cut_out_of_json_are_those_of_the_parsed_body(doc: Doc) -> None:
+    text = json.dumps({"type": "data_record", "form": "visit", **doc})
+
+    assert facts_in(text.encode()) == facts_of(orjson.loads(text))
+
+
+def test_a_member_that_comes_twice_counts_as_the_last() -> None:
+    text = b'{"_id":"x","type":"form","type":"data_record","form":"v","fields":{"patient_id":1,"patient_id":2}}'
+
+    assert facts_in(text) == facts_of(orjson.loads(text))
+
+
+def test_a_bare_deletion_has_no_facts() -> None:
+    # REPL-102
+    assert facts_in(b'{"_id":"x","_rev":"2-a","_deleted":true,"_revisions":{}}') is None
+    assert facts_in(b'{"_id":"x","_rev":"2-a","_deleted":true,"note":1}') is not None

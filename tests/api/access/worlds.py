@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+import orjson
 from hypothesis import strategies as st
 from msgspec import structs
 
 from api.access import feed, queries, schema
+from api.access.bodies import facts_in
+from api.access.contexts import Contexts
 from api.access.feed import Place
 from api.access.listing import visible_rows
 from api.access.rules import Facts, Scope, facts_of, names_of, scope_of, visible
@@ -143,6 +146,7 @@ class World:
 
     def __init__(self) -> None:
         self.writer = empty_index()
+        self.contexts = Contexts()
         self.generation: dict[str, int] = {}
         self.last_live: dict[str, Body] = {}
         self.deleted: set[str] = set()
@@ -174,12 +178,17 @@ class World:
         return {row.id for row in rows}
 
     def singly(self, scope: Scope) -> set[str]:
-        """Each document on its own, by its body."""
+        """Each document on its own, by the bytes of its body and what is remembered of the scope."""
         seen = set()
+        reached = self.contexts.at(scope, schema.read_state(self.writer.connection))
         for doc_id, body in self.last_live.items():
-            facts = facts_of(body)
-            context = queries.resolve(self.writer.connection, scope, names_of(facts))
-            if visible(facts, context):
+            facts = facts_in(orjson.dumps(body))
+            assert facts == facts_of(body)
+            names = names_of(facts)
+            missing = reached.missing(names)
+            if missing:  # REPL-142
+                self.contexts.add(reached, missing, queries.resolve(self.writer.connection, scope, missing))
+            if visible(facts, reached.context(scope, names)):
                 seen.add(doc_id)
         return seen
 
