@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from aiohttp import web
 
 from api.auth import current_user, require
 from api.forwarded import origin
+from api.handlers.form_uploads import XLSX, XLSX_TYPES, converted, read_form
 from api.keys import REQUEST_SETTINGS
 from api.openrosa import xml_response
 from api.operations import Access, Operation, describe
@@ -25,7 +26,10 @@ class Valid(TypedDict):
 
 
 class Refused(TypedDict):
+    """`problems` of an XLSForm: `{message, sheet?, row?, column?, cell?}`."""
+
     error: str
+    problems: NotRequired[list[dict[str, Any]]]
 
 
 @describe(
@@ -91,23 +95,24 @@ def json_form(request: web.Request, code: str) -> object:
     Operation(
         access=Access.ACCOUNT,
         permissions=("can_configure",),
-        body={"application/xml": str},
+        body={"application/xml": str, XLSX: str},
         answers={200: Valid, 400: Refused},
         errors=(415,),
     )
 )
 async def validate_form(request: web.Request) -> web.Response:
-    """POST /api/v1/forms/validate with an XForm: `{"ok": true, "warnings": [...]}`, or 400 `{"error"}`.
+    """POST /api/v1/forms/validate with an XForm or XLSForm: `{"ok": true, "warnings": [...]}`, or 400 `{"error"}`.
 
-    Permission: can_configure. Warnings name what works, but hardly as its author meant.
+    Permission: can_configure. Warnings name what works, but hardly as its author meant. `problems` beside the error of
+    an XLSForm name sheet, row and cell.
     """
     try:
         require(request, "can_configure")
-        if request.content_type not in XML_TYPES:
-            raise UnsupportedMediaType("The body must be an XForm with Content-Type: application/xml")
-        conversion = await request.config_dict[CONVERTER].convert(await request.read())
+        if request.content_type not in XML_TYPES | XLSX_TYPES:
+            raise UnsupportedMediaType("The body must be an XForm with Content-Type: application/xml, or an .xlsx file")
+        _, conversion = await converted(request.config_dict[CONVERTER], await read_form(request))
     except DomainError as error:
-        return json_response({"error": error.message}, status=error.status)
+        return json_response({"error": error.message, **error.details}, status=error.status)
     return json_response({"ok": True, "warnings": list(conversion.warnings)})
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
-from core.errors import DomainError, InvalidInput, TooLarge
+from core.errors import InvalidInput, TooLarge
+from core.xforms.archive import LARGEST_BYTES as LARGEST_XLSX_BYTES
 from core.xforms.safe_xml import LARGEST_BYTES
 
 TIME_LIMIT_S = 60.0  # 3,000 questions take ten seconds of the processor; the effort grows with their square
@@ -26,6 +29,14 @@ class Conversion:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class XlsformConversion(Conversion):
+    """With the XForm that the table stands for; `itemsets` is the CSV file that it asks for, if any."""
+
+    xform: bytes = b""
+    itemsets: str | None = None
+
+
 class Converter:
     """One form at a time; the others wait for their turn. A form that takes too long ends the process, not us."""
 
@@ -38,12 +49,27 @@ class Converter:
         """InvalidInput says why a form cannot be converted; TooLarge."""
         if len(xform) > LARGEST_BYTES:
             raise TooLarge(f"Form XML must not be larger than {LARGEST_BYTES} bytes")
-        async with self._turn:
-            message = await self._ask(xform)
-        answer = orjson.loads(message)
-        if "error" in answer:
-            raise InvalidInput(answer["error"])
+        answer = await self._ask({}, xform)
         return Conversion(answer["form"].encode(), answer["model"].encode(), tuple(answer["warnings"]))
+
+    async def convert_xlsform(
+        self, xlsform: bytes, *, name: str | None = None, hidden_fields: Sequence[str] = (), collect: bool = False
+    ) -> XlsformConversion:
+        """An .xlsx file. `name` is the form's id where the table gives none; InvalidInput, TooLarge.
+
+        The error's `details` hold `problems`, each `{message, sheet?, row?, column?, cell?}`.
+        """
+        if len(xlsform) > LARGEST_XLSX_BYTES:
+            raise TooLarge(f"The XLSForm must not be larger than {LARGEST_XLSX_BYTES} bytes")
+        options = {"xlsform": True, "name": name, "hidden_fields": list(hidden_fields), "collect": collect}
+        answer = await self._ask(options, xlsform)
+        return XlsformConversion(
+            form=answer["form"].encode(),
+            model=answer["model"].encode(),
+            warnings=tuple(answer["warnings"]),
+            xform=answer["xform"].encode(),
+            itemsets=answer["itemsets"],
+        )
 
     async def close(self) -> None:
         process, self._process = self._process, None
@@ -52,32 +78,41 @@ class Converter:
                 process.kill()
             await process.wait()
 
-    async def _ask(self, xform: bytes) -> bytes:
+    async def _ask(self, options: dict[str, Any], form: bytes) -> dict[str, Any]:
+        """What the process answers to a form, when it is this one's turn."""
+        async with self._turn:
+            message = await self._answer(framed(orjson.dumps(options)) + framed(form))
+        answer: dict[str, Any] = orjson.loads(message)
+        if "error" in answer:
+            raise InvalidInput(answer.pop("error"), **answer)
+        return answer
+
+    async def _answer(self, message: bytes) -> bytes:
         try:
             async with asyncio.timeout(self.time_limit_s):
                 for _ in range(2):  # one that was idle may end while we write
-                    message = await self._exchange(xform)
-                    if message is not None:
-                        return message
+                    answer = await self._exchange(message)
+                    if answer is not None:
+                        return answer
         except TimeoutError as error:
             await self.close()
-            raise InvalidInput(f"Form XML could not be converted within {self.time_limit_s:g} seconds") from error
+            raise InvalidInput(f"The form could not be converted within {self.time_limit_s:g} seconds") from error
         except BaseException:
             await self.close()  # half a message may be on its way
             raise
-        raise DomainError("The conversion of the form ended unexpectedly")
+        raise InvalidInput("The form could not be converted: what converts it did not survive it")
 
-    async def _exchange(self, xform: bytes) -> bytes | None:
+    async def _exchange(self, message: bytes) -> bytes | None:
         """The answer; None when the process ended before there was one."""
         process = await self._running()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(len(xform).to_bytes(4, "big") + xform)
+            process.stdin.write(message)
             await process.stdin.drain()
             length = int.from_bytes(await process.stdout.readexactly(4), "big")
             if length > LARGEST_ANSWER_BYTES:
-                raise InvalidInput("Form XML is too large to be converted")
+                raise InvalidInput("The form is too large to be converted")
             return await process.stdout.readexactly(length)
         except (ConnectionError, asyncio.IncompleteReadError):
             await self.close()
@@ -90,3 +125,7 @@ class Converter:
                 *command, stdin=PIPE, stdout=PIPE, start_new_session=True
             )
         return self._process
+
+
+def framed(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data

@@ -18,6 +18,7 @@ NAMESPACES = {
 }
 UNNAMED = "Unnamed Form"
 FILE = re.compile(r"jr://file(?:-csv)?/(.+)", re.DOTALL)
+MEDIA = re.compile(r"\s*jr://((?:images|audio|video)/[^\s].*?)\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class XForm:
     repeats: frozenset[str] = frozenset()
     binaries: frozenset[str] = frozenset()
     files: tuple[str, ...] = ()
+    media: frozenset[str] = frozenset()  # such as `images/net.png`, of labels and choices
 
 
 def read_xform(data: bytes) -> XForm:
@@ -61,6 +63,11 @@ def read_xform(data: bytes) -> XForm:
                 for each in form.iterfind("h:head/xf:model/xf:instance", NAMESPACES)
                 if (found := FILE.fullmatch(each.get("src") or ""))
             )
+        ),
+        media=frozenset(
+            found[1]
+            for value in form.iterfind("h:head/xf:model/xf:itext//xf:value", NAMESPACES)
+            if (found := MEDIA.fullmatch(value.text or ""))
         ),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.couch.client import Database, Doc
 from core.errors import Conflict, NotFound
+from core.xforms.attachments import Attachment, holds, inline
 from core.xforms.catalogue import FORM_HTML, MODEL_XML, is_collect, is_form, xform_name
 from core.xforms.converter import Conversion, Converter
 
@@ -22,14 +23,10 @@ def is_converted(doc: Doc) -> bool:
 
 def with_generated(doc: Doc, conversion: Conversion) -> Doc:
     made = {
-        FORM_HTML: inline("text/html", conversion.form),
-        MODEL_XML: inline("text/xml", conversion.model),
+        FORM_HTML: inline(Attachment("text/html", conversion.form)),
+        MODEL_XML: inline(Attachment("text/xml", conversion.model)),
     }
     return {**doc, "_attachments": {**doc["_attachments"], **made}}
-
-
-def inline(content_type: str, data: bytes) -> dict[str, str]:
-    return {"content_type": content_type, "data": base64.b64encode(data).decode()}
 
 
 async def completed(db: Database, converter: Converter, doc: Doc) -> Doc | None:
@@ -73,7 +70,7 @@ async def refresh(db: Database, converter: Converter, doc: Doc) -> bool:
     if xform is None:
         return False
     conversion = await converter.convert(xform)
-    if await has(db, doc, FORM_HTML, conversion.form) and await has(db, doc, MODEL_XML, conversion.model):
+    if await holds(db, doc, FORM_HTML, conversion.form) and await holds(db, doc, MODEL_XML, conversion.model):
         return False
     try:
         await db.put(with_generated(doc, conversion))
@@ -81,13 +78,3 @@ async def refresh(db: Database, converter: Converter, doc: Doc) -> bool:
         return False
     log.info("%s converted", doc["_id"])
     return True
-
-
-async def has(db: Database, doc: Doc, name: str, data: bytes) -> bool:
-    stub = doc["_attachments"].get(name)
-    if not stub or stub.get("length") != len(data):
-        return False
-    try:
-        return await db.attachment(doc["_id"], name, doc["_rev"]) == data
-    except NotFound:
-        return False

@@ -1,8 +1,8 @@
-"""The process that converts forms: reads an XForm, answers with its HTML and model, until its input ends.
+"""The process that converts forms: reads an XForm or XLSForm, answers with its HTML and model, until its input ends.
 
-Stylesheets evaluate what the form's author wrote, so they run where time and memory are limited and a failure hurts
-nobody. Each message is four bytes of length and that many bytes: an XForm in, JSON `{form, model, warnings}` or
-`{error}` out.
+Stylesheets evaluate what the form's author wrote and workbooks are unpacked, so both happen where time and memory are
+limited and a failure hurts nobody. Each message is four bytes of length and that many bytes. In come a JSON object and
+the form; out goes JSON: `{form, model, warnings}` and for an XLSForm `{xform, itemsets}`, or `{error, problems?}`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from core.errors import DomainError
+from core.xforms.archive import check_archive
 from core.xforms.conversion import convert
 from core.xforms.warnings import warnings_of
 
@@ -26,10 +27,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while select.select([source], [], [], IDLE_S)[0]:
-        data = read_message(source)
-        if data is None:
+        head, data = read_message(source), read_message(source)
+        if head is None or data is None:
             return
-        message = orjson.dumps(answer(data))
+        message = orjson.dumps(answer(orjson.loads(head), data))
         target.write(len(message).to_bytes(4, "big") + message)
         target.flush()
 
@@ -39,14 +40,31 @@ def read_message(source: BinaryIO) -> bytes | None:
     return source.read(int.from_bytes(head, "big")) if len(head) == 4 else None
 
 
-def answer(data: bytes) -> dict[str, Any]:
+def answer(wanted: dict[str, Any], data: bytes) -> dict[str, Any]:
     try:
-        converted = convert(data)
-        return {"form": converted.form, "model": converted.model, "warnings": warnings_of(data)}
+        return made_of_workbook(wanted, data) if wanted.get("xlsform") else made_of(data)
     except DomainError as error:
-        return {"error": error.message}
+        return {"error": error.message, **error.details}
     except (MemoryError, RecursionError):
-        return {"error": "Form XML is too large to be converted"}
+        return {"error": "The form is too large to be converted"}
+
+
+def made_of(xform: bytes) -> dict[str, Any]:
+    converted = convert(xform)
+    return {"form": converted.form, "model": converted.model, "warnings": warnings_of(xform)}
+
+
+def made_of_workbook(wanted: dict[str, Any], data: bytes) -> dict[str, Any]:
+    check_archive(data)
+    # What reads tables takes a second to import, and most forms come as XForms.
+    from core.xforms.cleanup import cleaned
+    from core.xforms.xlsform import xform_of
+
+    made = xform_of(data, wanted["name"])
+    xform = cleaned(made.xform, wanted["hidden_fields"], collect=wanted["collect"])
+    found = made_of(xform)
+    warnings = [*map(str, made.warnings), *found["warnings"]]
+    return {**found, "warnings": warnings, "xform": xform.decode(), "itemsets": made.itemsets}
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from functools import cache
 from typing import Any
 
+from pyxform.xls2json_backends import md_table_to_workbook
 from pyxform.xls2xform import convert
 
 NET_VISIT = """
@@ -76,3 +78,10 @@ def attachment(content_type: str, data: bytes) -> dict[str, str]:
 
 def md5_of(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def workbook_of(tables: str) -> bytes:
+    """The same table as an .xlsx file, as a spreadsheet saves it."""
+    out = io.BytesIO()
+    md_table_to_workbook(tables).save(out)
+    return out.getvalue()
