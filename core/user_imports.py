@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.couch.client import Database, Doc
-from core.dates import iso_of
-from core.errors import Conflict, DomainError
+from core.dates import iso_of, moment_of, ms_of
+from core.errors import Conflict, DomainError, NotFound
 from core.user_csv import UserRow
 
 log = logging.getLogger(__name__)
 
 SECRETS = frozenset({"password", "token_login"})
 INTERVAL_MS = 1_000
+SILENT_MS = 60_000  # who writes every second and was silent for so long was cut off
+PREFIX = "bulk-user-upload-"
+MOST_LISTED = 50
 
 Create = Callable[[Any], Awaitable[Doc]]
 
@@ -78,26 +81,32 @@ class ImportLog:
         self.doc["progress"]["status"] = "finished"
         await self.write()
 
+    @property
+    def doc_id(self) -> str:
+        return f"{PREFIX}{self.started_ms}"
+
     async def write(self) -> None:
         self.written_ms = self.now_ms()
-        doc_id = f"bulk-user-upload-{self.started_ms}"
+        self.doc["updated_on"] = iso_of_ms(self.written_ms)
+        doc = {"_id": self.doc_id, **({"_rev": self.rev} if self.rev else {}), **self.doc}
         try:
-            self.rev = await self.db.put({"_id": doc_id, **({"_rev": self.rev} if self.rev else {}), **self.doc})
+            self.rev = await self.db.put(doc)
         except Conflict:
             if self.rev is None:  # another import began in the same millisecond
                 self.started_ms += 1
                 await self.write()
         except DomainError as error:
-            log.warning("%s: %s", doc_id, error.message)
+            log.warning("%s: %s", self.doc_id, error.message)
 
 
 async def create_users(
     rows: Sequence[UserRow], create: Create, import_log: ImportLog | None
 ) -> list[Doc | DomainError]:
-    """The answer of `create` to each row, or its failure, in the rows' order; a failure does not stop the rest."""
+    """The answer of `create` to each row, or its failure, in the rows' order; a failure does not stop the rest.
+
+    The log has been started.
+    """
     outcomes: list[Doc | DomainError] = []
-    if import_log:
-        await import_log.start(rows)
     for row in rows:
         outcome = await outcome_of(row, create)
         outcomes.append(outcome)
@@ -117,6 +126,36 @@ async def outcome_of(row: UserRow, create: Create) -> Doc | DomainError:
         return await create(row.body)
     except DomainError as error:
         return error
+
+
+async def list_imports(logs_db: Database, now_ms: int) -> list[Doc]:
+    """The newest imports, each `{id, by, on, status, progress}`; `status` is saving, finished or cut off."""
+    rows = await logs_db.all_docs(
+        startkey=f"{PREFIX}\ufff0", endkey=PREFIX, descending=True, include_docs=True, limit=MOST_LISTED
+    )
+    return [shown_import(row["doc"], now_ms) for row in rows]
+
+
+async def find_import(logs_db: Database, import_id: str, now_ms: int) -> Doc:
+    """One import, with what became of each row in `data`. NotFound."""
+    doc = await logs_db.find(import_id) if import_id.startswith(PREFIX) else None
+    if doc is None:
+        raise NotFound(f"There is no import {import_id!r}")
+    return {**shown_import(doc, now_ms), "data": doc["data"]}
+
+
+def shown_import(doc: Doc, now_ms: int) -> Doc:
+    progress = doc["progress"]
+    updated = moment_of(doc.get("updated_on") or doc["bulk_uploaded_on"], UTC)
+    silent = updated is None or now_ms - ms_of(updated) > SILENT_MS
+    finished = progress["status"] == "finished"
+    return {
+        "id": doc["_id"],
+        "by": doc["bulk_uploaded_by"],
+        "on": doc["bulk_uploaded_on"],
+        "status": "finished" if finished else "cut off" if silent else "saving",
+        "progress": {name: progress[name] for name in ("parsing", "saving")},
+    }
 
 
 def iso_of_ms(moment_ms: int) -> str:

@@ -53,6 +53,37 @@ async def find_users(
         yield await listed(db, accounts, show)
 
 
+async def page_of_users(
+    db: Database, show: Show, *, start: str = "", search: str = "", limit: int, batch: int = BATCH
+) -> tuple[list[Doc], str | None]:
+    """Accounts by name from `start` on, and the name with which the next page begins, None after the last.
+
+    With `search` those that have the text in their name, full name or phone: all are read, in batches, until there are
+    enough.
+    """
+    wanted, found = search.casefold(), list[Doc]()
+    step, begin = (batch if wanted else limit + 1), start
+    while True:
+        rows = await users_db(db).all_docs(
+            startkey=user_id(begin), endkey=f"{USER_PREFIX}\ufff0", include_docs=True, limit=step + 1
+        )
+        accounts = [row["doc"] for row in rows[:step]]
+        if wanted:
+            profiles = await db.get_many(account["_id"] for account in accounts)
+            accounts = [each for each in accounts if is_like(each, profiles.get(each["_id"]) or {}, wanted)]
+        found += accounts
+        if len(found) > limit:
+            return await listed(db, found[:limit], show), str(found[limit]["_id"]).removeprefix(USER_PREFIX)
+        if len(rows) <= step:
+            return await listed(db, found, show), None
+        begin = str(rows[step]["id"]).removeprefix(USER_PREFIX)
+
+
+def is_like(account: Doc, profile: Doc, wanted: str) -> bool:
+    texts = (account.get("name"), profile.get("fullname"), profile.get("phone"))
+    return any(wanted in str(each or "").casefold() for each in texts)
+
+
 async def find_user(db: Database, name: str, show: Show) -> Doc:
     """One account. NotFound when there is none of that name."""
     account = await users_db(db).find(user_id(name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -21,6 +22,7 @@ from api.keys import USER
 from api.login_page import PAGE_POLICY, asset_bytes, templates
 from api.login_session import page as database_page
 from api.login_session import refuse_other_sites
+from api.pipeline import UNFINISHED, finished
 from api.responses import prefers_json
 from api.sessions import User
 from core.errors import DomainError, Unauthorized
@@ -68,7 +70,8 @@ async def show(
 ) -> web.Response:
     """A page of the console. Templates see what is passed here, and `t`, `page`, `user`, `may(permission)`.
 
-    `errors` are told at the top and beside their fields, by the field's name; under "" those of the whole form.
+    `errors` are told at the top and beside their fields, by the field's name; under "" those of the whole form. They
+    are texts or keys of texts.
     """
     texts, branding = await texts_and_branding(request)
     user = request[USER]
@@ -80,7 +83,7 @@ async def show(
         pages=[each for each in request.config_dict[PAGES] if each.is_for(request, user)],
         user=user,
         may=lambda permission: holds(request, user, permission),
-        errors=errors or {},
+        errors={name: texts(told, told) for name, told in (errors or {}).items()},
         flash=flash_of(request),
         here=str(request.rel_url),
         logout=database_page(request, "logout"),
@@ -147,6 +150,14 @@ class Form:
         return bool(self.text(name))
 
 
+def go_on(request: web.Request, work: Coroutine[Any, Any, Any]) -> None:
+    """Let work run after the answer; when the server stops it gets the same last moment as unfinished writes."""
+    task = asyncio.ensure_future(work)
+    unfinished = request.config_dict[UNFINISHED]
+    unfinished.add(task)
+    task.add_done_callback(lambda done: finished(unfinished, done))
+
+
 async def read_form(request: web.Request) -> Form:
     """The fields of a POST. `action` tells which of the page's forms it was."""
     sent = await request.post()
@@ -161,9 +172,12 @@ async def read_form(request: web.Request) -> Form:
 
 
 def errors_by_field(error: DomainError, fields: Collection[str]) -> dict[str, str]:
-    """A refusal under the first of the fields that its message names; under "" where it names none."""
-    named = [(error.message.find(name), name) for name in fields if name in error.message]
-    return {min(named)[1] if named else "": error.message}
+    """A refusal under the fields that are missing, or the first that it names; under "" where it names none."""
+    key, params = error.details.get("translationKey", ""), error.details.get("translationParams", {})
+    missing = str(params.get("fields", ""))
+    text = missing or f"{error.message} {key}"
+    named = sorted((text.find(name), name) for name in fields if name in text)
+    return {name: error.message for _, name in (named if missing else named[:1])} or {"": error.message}
 
 
 def done(request: web.Request, path: str, key: str, *, kind: str = "good", **values: Any) -> web.Response:

@@ -6,14 +6,15 @@ from types import ModuleType
 
 from aiohttp import web
 
-from api.console import frame_routes, messages, overview
+from api.console import frame_routes, messages, overview, user_imports, users
 from api.console.frame import Page, console_routes
 
 # Each has a PAGE and ROUTES.
-MODULES: tuple[ModuleType, ...] = (overview, messages)
+MODULES: tuple[ModuleType, ...] = (overview, messages, users)
 
 CONSOLE_PAGES: tuple[Page, ...] = tuple(module.PAGE for module in MODULES)
 ROUTES: list[web.RouteDef] = [
     *frame_routes.ROUTES,
+    *console_routes(user_imports.ROUTES),
     *console_routes([route for module in MODULES for route in module.ROUTES]),
 ]

@@ -19,7 +19,7 @@ from api.operations import Access, Operation, describe
 from api.params import read_json, require_json
 from api.responses import json_response
 from api.sessions import User
-from core.couch.client import Doc
+from core.couch.client import Doc, Row
 from core.errors import DomainError, Forbidden, Unauthorized
 from core.new_users import UsernameTaken, create_user
 from core.settings import Settings
@@ -171,6 +171,11 @@ async def change_user(request: web.Request, *, several_places: bool) -> web.Resp
         check_full_access(request, user, members)
     else:
         check_own_account(members, has_basic=login is not None)
+    return json_response(await change(request, user, name, body, several_places=several_places))
+
+
+async def change(request: web.Request, user: User, name: str, body: Any, *, several_places: bool) -> Doc:
+    """Change an account in the caller's name, whose permissions have been looked at."""
     config = request.config_dict[CONFIG]
     answer = await update_user(
         request.config_dict[DB],
@@ -185,7 +190,7 @@ async def change_user(request: web.Request, *, several_places: bool) -> web.Resp
         several_places=several_places,
     )
     forget(request, name, written=(user_id(name),))
-    return json_response(answer)
+    return answer
 
 
 @describe(
@@ -202,10 +207,13 @@ async def remove_user(request: web.Request) -> web.Response:
     Answers the results of both writes. Permission: can_delete_users. 404 for an unknown user.
     """
     require(request, "can_delete_users")
-    name = request.match_info["username"]
+    return json_response(await remove(request, request.match_info["username"]))
+
+
+async def remove(request: web.Request, name: str) -> list[Row]:
     rows = await delete_user(request.config_dict[DB], name, now_ms=now_ms())
     forget(request, name, written=(user_id(name),))
-    return json_response(rows)
+    return rows
 
 
 async def basic_login(request: web.Request) -> str | None:
