@@ -1,6 +1,13 @@
-/* Keeps forms and user settings in shape, and roles as the server set them.
-   Run by CouchDB and by phones on every write. */
+/* Refuses purged stubs, anonymous writes, edits of admin-only documents and of one's own place; keeps forms and user
+   settings in shape, and roles as the server set them. Run by CouchDB and by phones on every write: the only write
+   rule of the database, for each one more costs CouchDB as much again. */
 function (newDoc, oldDoc, userCtx, secObj) {
+  var ADMIN_ONLY_IDS = [
+    'resources', 'service-worker-meta', 'zscore-charts', 'settings', 'branding', 'partners',
+    'privacy-policies', 'extension-libs', 'migration-log'
+  ];
+  var ADMIN_ONLY_TYPES = ['form', 'translations', 'token_login', 'ui-extension'];
+
   function refuse(reason) {
     throw ({ forbidden: reason });
   }
@@ -12,6 +19,10 @@ function (newDoc, oldDoc, userCtx, secObj) {
     var roles = Array.isArray(userCtx.roles) ? userCtx.roles : [];
     return within(roles, '_admin') || within(admins.names, userCtx.name) ||
       roles.some(function (role) { return within(admins.roles, role); });
+  }
+  function isAdminOnly(doc) {
+    return Boolean(doc) && (String(doc._id).indexOf('_design/') === 0 ||
+      within(ADMIN_ONLY_IDS, doc._id) || within(ADMIN_ONLY_TYPES, doc.type));
   }
   function checkId(prefix, example) {
     var hint = ' e.g. "' + prefix + example + '"';
@@ -45,11 +56,22 @@ function (newDoc, oldDoc, userCtx, secObj) {
     }
   }
 
-  if (!userCtx || isAdmin()) {
+  // Only a phone's context carries facility_id. A phone keeps purged stubs, and gets forms and settings by replication;
+  // on the server users may edit their own place.
+  var onPhone = Boolean(userCtx && userCtx.facility_id);
+  if (newDoc.purged && !onPhone) {
+    refuse('Purged documents should not be written to CouchDB!');
+  }
+  if (!userCtx || (!userCtx.name && !onPhone)) {
+    refuse('You must be logged in to edit documents');
+  }
+  if (isAdmin()) {
     return;
   }
-  // Only a phone's context carries facility_id: on the server users may edit their own place.
-  if (userCtx.facility_id && (userCtx.facility_id === newDoc._id || within(userCtx.facility_id, newDoc._id))) {
+  if (!onPhone && (isAdminOnly(newDoc) || isAdminOnly(oldDoc))) {
+    refuse('You are not authorized to edit admin only docs');
+  }
+  if (onPhone && (userCtx.facility_id === newDoc._id || within(userCtx.facility_id, newDoc._id))) {
     refuse('You are not authorized to edit your own place');
   }
   if (newDoc._deleted) {
