@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from core.couch.changes import follow
+from core.couch.changes import Change
 from core.couch.client import Database, Doc, Row
 from core.dates import iso_of
 from core.errors import Conflict, DomainError, NotFound
@@ -40,13 +40,12 @@ class ConfigHistory:
         self.logs_db = db.couch.db(f"{db.name}-logs")
         self.now = now
 
-    async def follow(self, heartbeat_s: float) -> None:
-        """Keep what is there now, then whatever comes, until cancelled."""
-        position = (await self.db.info())["update_seq"]
+    async def follow(self, changes: AsyncIterable[Iterable[Change]]) -> None:
+        """Keep what is there now, then whatever comes of what `is_config`."""
         forms = await self.db.all_docs(startkey=FORM_PREFIX, endkey=f"{FORM_PREFIX}\ufff0")
         await self.record([SETTINGS_ID, *(row["id"] for row in forms)])
-        async for batch in follow(self.db, position, heartbeat_s=heartbeat_s):
-            await self.record(change.id for change in batch.changes if is_config(change.id))
+        async for changed in changes:
+            await self.record(dict.fromkeys(change.id for change in changed))
 
     async def record(self, doc_ids: Iterable[str]) -> None:
         for doc_id in doc_ids:

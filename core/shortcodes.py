@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from core.couch.client import Database, Doc
 from core.errors import Conflict, DomainError
@@ -13,7 +17,13 @@ LONGEST = 13
 CANDIDATES = 200
 TRIES_AT_A_LENGTH = 3
 
+MANY = 50
+FRESH_S = 10.0
+
 CHANCE = random.SystemRandom()
+
+# Gives so many codes of a main database that nobody else has or will be given.
+Reserve = Callable[[Database, int], Awaitable[list[str]]]
 
 
 def check_digit(digits: str) -> str:
@@ -29,22 +39,61 @@ def candidates(length: int, number: int, chance: random.Random = CHANCE) -> list
     return [digits + check_digit(digits) for digits in (f"{each:0{length - 1}d}" for each in chosen)]
 
 
-async def reserve_shortcodes(db: Database, number: int, *, chance: random.Random = CHANCE) -> list[str]:
+class ShortcodeSource:
+    """Reserves codes for one who needs many, again and again: while a batch is processed, candidates for the next one
+    are looked up, since that look-up waits for CouchDB to index all that was written last.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: asyncio.Task[list[str]] | None = None
+        self._asked_s = 0.0
+
+    async def reserve(self, db: Database, number: int) -> list[str]:
+        """As `reserve_shortcodes`."""
+        codes = await reserve_shortcodes(db, number, free=await self._looked_up())
+        if number >= MANY:
+            self._asked_s = time.monotonic()
+            self._ahead = asyncio.create_task(look_up(db, number))
+        return codes
+
+    async def _looked_up(self) -> list[str]:
+        """What was found for this time, unless so long ago that others may have been given the codes meanwhile."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return []
+        codes = await ahead
+        return codes if time.monotonic() - self._asked_s < FRESH_S else []
+
+    async def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
+            await asyncio.gather(self._ahead, return_exceptions=True)
+
+
+async def look_up(db: Database, number: int) -> list[str]:
+    with suppress(DomainError):  # who needs the codes looks again, and is told
+        return await unused(db, await current_length(db), number)
+    return []
+
+
+async def reserve_shortcodes(
+    db: Database, number: int, *, chance: random.Random = CHANCE, free: Sequence[str] = ()
+) -> list[str]:
     """So many codes that no document has and that nobody else will be given (MOD-50..53, TRN-18).
 
     `db` is the main database. Each code is claimed by a document `shortcode:<code>` of the `-sentinel` database, which
-    only one writer can create. DomainError when every length up to 13 is full.
+    only one writer can create. `free` are codes that no document had a moment ago. DomainError when every length up
+    to 13 is full.
     """
     if number <= 0:
         return []
-    reserved: list[str] = []
+    reserved = await claim(db, free[:number])
+    if len(reserved) == number:
+        return reserved
     length = await current_length(db)
     tries = 0
     while True:
-        wanted = number - len(reserved)
-        tried = candidates(length, max(CANDIDATES, 2 * wanted), chance)
-        used = {str(row["key"]) for row in await db.view("medic", "docs_by_shortcode", keys=tried)}
-        free = [code for code in tried if code not in used][:wanted]
+        free = await unused(db, length, number - len(reserved), chance)
         reserved += await claim(db, free)
         if len(reserved) == number:
             return reserved
@@ -53,13 +102,20 @@ async def reserve_shortcodes(db: Database, number: int, *, chance: random.Random
             length, tries = await grow(db, length), 0
 
 
+async def unused(db: Database, length: int, number: int, chance: random.Random = CHANCE) -> list[str]:
+    """At most so many codes of a length that no document has."""
+    tried = candidates(length, max(CANDIDATES, 2 * number), chance)
+    used = {str(row["key"]) for row in await db.view("medic", "docs_by_shortcode", keys=tried)}
+    return [code for code in tried if code not in used][:number]
+
+
 async def current_length(db: Database) -> int:
     doc = await db.find(LENGTH_ID)
     length = (doc or {}).get("current_length")
     return min(max(length, SHORTEST), LONGEST) if isinstance(length, int) else SHORTEST
 
 
-async def claim(db: Database, codes: list[str]) -> list[str]:
+async def claim(db: Database, codes: Sequence[str]) -> list[str]:
     """Those of the codes that were not claimed before; the others lose to whoever was first."""
     claims: list[Doc] = [{"_id": f"shortcode:{code}", "type": "shortcode", "shortcode": code} for code in codes]
     rows = await db.couch.db(f"{db.name}-sentinel").bulk_docs(claims)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection
 from datetime import datetime
 
-from core.couch.changes import follow
+from core.couch.changes import Change
 from core.couch.client import Database
 from core.errors import InvalidInput
 from core.messages import DuplicateGuard
@@ -30,12 +30,6 @@ class Configuration:
         self.tools: Tools
         self._duplicates = DuplicateGuard(now)
         self._usable = asyncio.Event()
-        self._position = "0"
-
-    async def start(self) -> None:
-        """Read all of it; `follow` then goes on from a moment before the reading."""
-        self._position = str((await self.db.info())["update_seq"])
-        await self.reload()
 
     async def reload(self) -> None:
         settings = Settings.from_doc(await self.db.find(SETTINGS_ID))
@@ -61,9 +55,13 @@ class Configuration:
             await self._usable.wait()
         return self.transitions
 
-    async def follow(self, heartbeat_s: float, announce: Callable[[], Awaitable[None]]) -> None:
-        """Reload on every change of the settings or of a translation, and announce it, until cancelled."""
-        async for batch in follow(self.db, self._position, heartbeat_s=heartbeat_s):
-            if any(change.id == SETTINGS_ID or change.id.startswith("messages-") for change in batch.changes):
-                await self.reload()
-                await announce()
+    async def follow(self, changes: AsyncIterable[Collection[Change]], announce: Callable[[], Awaitable[None]]) -> None:
+        """Reload on every change of what `is_read`, and announce it."""
+        async for _ in changes:
+            await self.reload()
+            await announce()
+
+
+def is_read(doc_id: str) -> bool:
+    """Whether the document is the settings or a translation."""
+    return doc_id == SETTINGS_ID or doc_id.startswith("messages-")

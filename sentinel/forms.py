@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 
-from core.couch.changes import follow
+from core.couch.changes import Change
 from core.couch.client import Database
 from core.errors import DomainError
 from core.xforms.catalogue import PREFIX
@@ -29,15 +29,12 @@ class FormKeeper:
         self.may_write = may_write
         self.converter = converter or Converter()
 
-    async def follow(self, heartbeat_s: float) -> None:
-        """Until cancelled. Our own writes come back as changes, which find nothing to do."""
-        position = str((await self.db.info())["update_seq"])
+    async def follow(self, changes: AsyncIterable[Iterable[Change]]) -> None:
+        """All that are there, then those of the changes. Our own writes come back, and find nothing to do."""
         rows = await self.db.all_docs(startkey=PREFIX, endkey=f"{PREFIX}\ufff0")
         await self.keep(row["id"] for row in rows)
-        async for batch in follow(self.db, position, heartbeat_s=heartbeat_s):
-            await self.keep(
-                change.id for change in batch.changes if change.id.startswith(PREFIX) and not change.deleted
-            )
+        async for changed in changes:
+            await self.keep(dict.fromkeys(change.id for change in changed if not change.deleted))
 
     async def keep(self, doc_ids: Iterable[str]) -> None:
         for doc_id in doc_ids:
@@ -58,3 +55,7 @@ class FormKeeper:
 
     async def close(self) -> None:
         await self.converter.close()
+
+
+def is_form(doc_id: str) -> bool:
+    return doc_id.startswith(PREFIX)

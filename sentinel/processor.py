@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.couch.changes import Change as FeedChange
@@ -14,11 +14,12 @@ from core.couch.errors import from_row
 from core.dates import local_zone, moment_of
 from core.documents import Doc
 from core.errors import Conflict
+from core.shortcodes import ShortcodeSource
 from sentinel.lease import LeaseLost
 from sentinel.retries import Failure, Retries
 from sentinel.transitions import Transitions
 from sentinel.transitions.change import Change, PutOff
-from sentinel.transitions.infodocs import read_infodocs, result_of, save_infodocs, unmark
+from sentinel.transitions.infodocs import new_infodoc, read_infodocs, result_of, save_infodocs, unmark
 from sentinel.transitions.mark_for_outbound import QUEUED
 from sentinel.transitions.notes import info_id, save_notes
 from sentinel.transitions.run import carry_out, in_waves, is_due, is_outage, storable, write
@@ -55,6 +56,10 @@ class Processor:
         self.queued: dict[str, None] = {}
         self.has_queued = asyncio.Event()
         self.settled = Settled()
+        self.shortcodes = ShortcodeSource()
+
+    async def close(self) -> None:
+        await self.shortcodes.close()
 
     def take_queued(self) -> list[str]:
         """The queue documents written since the last call, in their order."""
@@ -123,7 +128,14 @@ class Processor:
     async def process_wave(self, wave: Sequence[Change], transitions: Transitions) -> None:
         """Run, save the changed documents in one write, then their infodocs in another (TRN-7, INF-4)."""
         self.may_write()
-        await carry_out(wave, transitions.ordered, transitions.tools, self.db, may_write=self.may_write)
+        await carry_out(
+            wave,
+            transitions.ordered,
+            transitions.tools,
+            self.db,
+            may_write=self.may_write,
+            reserve=self.shortcodes.reserve,
+        )
         self.may_write()
         docs = [(change, doc) for change in wave if (doc := storable(change)) is not None]
         rows = await write(self.db, [doc for _, doc in docs])
@@ -144,10 +156,18 @@ class Processor:
         self.queued.update(dict.fromkeys(doc_id for doc_id in notes if doc_id.startswith(QUEUED)))
         if self.queued:
             self.has_queued.set()
-        edits = [(change.info, edit) for change in done if (edit := result_of(change, self.now()))]
+        newcomers = [each for change in done for each in self.newcomers(change, transitions)]
+        edits = [(each.info, edit) for each in (*done, *newcomers) if (edit := result_of(each, self.now()))]
         await save_infodocs(self.sentinel_db, edits)
-        for change, rev in stored:
+        for change, rev in (*stored, *((each, each.doc["_rev"]) for each in newcomers)):
             self.settled.add(change, rev, transitions)
+
+    def newcomers(self, change: Change, transitions: Transitions) -> Iterator[Change]:
+        """The contacts the change created, as they will come in the feed, where every transition leaves them alone."""
+        for doc_id, doc in change.created.items():
+            newcomer = Change(doc_id, doc, new_infodoc(doc, self.now()), can_wait=True)
+            if not any(is_due(transition, newcomer) for transition in transitions.ordered):
+                yield newcomer
 
     async def settled_infodocs(self, docs: Iterable[Doc]) -> tuple[dict[str, Doc], set[str]]:
         """The infodocs, and the ids of documents that the API is still writing (INF-7)."""

@@ -10,15 +10,16 @@ from datetime import datetime
 from typing import Any
 
 from core.config import Config
-from core.config_history import ConfigHistory
+from core.config_history import ConfigHistory, is_config
 from core.couch.changes import Batch, follow
 from core.couch.client import Couch, connect
 from core.dates import local_zone
 from core.errors import Conflict, DomainError
 from sentinel.checkpoint import Checkpoint
-from sentinel.configuration import Configuration
+from sentinel.config_feed import ConfigFeed
+from sentinel.configuration import Configuration, is_read
 from sentinel.controls import Controls
-from sentinel.forms import FormKeeper
+from sentinel.forms import FormKeeper, is_form
 from sentinel.jobs import Jobs
 from sentinel.lease import TTL_S, Lease, LeaseLost, owner_name
 from sentinel.operator import Operator
@@ -115,6 +116,7 @@ class Leadership:
         sentinel_db = couch.db(config.db_name("sentinel"))
         self.checkpoint = Checkpoint(sentinel_db)
         self.retries = Retries(sentinel_db, now)
+        self.config_feed = ConfigFeed(self.db)
         self.configuration = Configuration(self.db, now)
         self.history = ConfigHistory(self.db, now)
         self.state = WorkerState(sentinel_db, lease.owner, now)
@@ -140,23 +142,26 @@ class Leadership:
         heartbeat_s = self.config.feed_heartbeat_s
         keeping = asyncio.create_task(self.lease.keep())
         try:
-            await self.configuration.start()
+            await self.config_feed.start()
+            await self.configuration.reload()
             await self.retries.load()
             await self.announce()
             works = [
-                self.configuration.follow(heartbeat_s, self.announce),
+                self.config_feed.follow(heartbeat_s),
+                self.configuration.follow(self.config_feed.listen(is_read), self.announce),
                 self.follow_feed(heartbeat_s),
-                self.history.follow(heartbeat_s),
+                self.history.follow(self.config_feed.listen(is_config)),
                 self.repeat(self.retry, RETRY_INTERVAL_S),
                 self.announce_controls(),
                 self.repeat(self.operator.obey, OPERATOR_INTERVAL_S),
-                self.forms.follow(heartbeat_s),
+                self.forms.follow(self.config_feed.listen(is_form)),
                 *self.jobs.works(),
             ]
             await self.together(works, keeping, stop)
         finally:
             await cancel(keeping)
             await self.forms.close()
+            await self.processor.close()
 
     async def together(
         self, works: list[Coroutine[Any, Any, None]], keeping: asyncio.Task[None], stop: asyncio.Event

@@ -23,6 +23,7 @@ class Change:
     """`doc` is hydrated when the transitions see it. `seq` is None for a document that was never stored.
 
     `others` holds the documents that transitions create or alter besides this one, by id; they are saved before it.
+    `created` are the contacts among them that are new, with their lineage, and have their `_rev` once they are saved.
     `notes` are changes of documents of the sentinel database, by id; they are made after it is saved.
     `results` notes the transitions that changed something: True, or False when it failed half way (INF-4).
     `failure` is why the change has to be tried again; `thrown` what single transitions failed with, changing nothing,
@@ -34,6 +35,7 @@ class Change:
     info: Doc
     seq: str | None = None
     others: dict[str, Doc] = field(default_factory=dict)
+    created: dict[str, Doc] = field(default_factory=dict)
     notes: dict[str, Edit] = field(default_factory=dict)
     results: dict[str, bool] = field(default_factory=dict)
     failure: Exception | None = None
@@ -46,7 +48,7 @@ class Change:
 
     def begin(self) -> None:
         """Back to the document as it came, for another run."""
-        self.doc, self.others, self.notes, self.results = self.original, {}, {}, {}
+        self.doc, self.others, self.created, self.notes, self.results = self.original, {}, {}, {}, {}
         self.failure, self.thrown = None, []
 
     @property

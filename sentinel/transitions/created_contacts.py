@@ -70,6 +70,7 @@ class NewContact:
         }
         change.others[contact_id] = {**contact, "parent": minify_parent(parent)}
         doc[self.subject] = {**contact, "parent": parent}
+        change.created[contact_id] = doc[self.subject]
 
     async def shortcode(self, doc: Doc, lookups: Lookups) -> str:
         """The id the report provides, or a new one (TR-REG-8)."""

@@ -14,7 +14,7 @@ from core.documents import Doc
 from core.lineage import find_by_shortcodes, hydrate
 from core.loose import text_of
 from core.settings import Settings
-from core.shortcodes import reserve_shortcodes
+from core.shortcodes import Reserve, reserve_shortcodes
 from sentinel.transitions.conditions import valid_registrations
 from sentinel.transitions.notes import info_id
 from sentinel.transitions.report_matching import Question, matching_reports
@@ -27,13 +27,19 @@ class Lookups:
     A transition whose effects are too many for memory writes them itself: `may_write` raises when it must not.
     """
 
-    def __init__(self, db: Database, settings: Settings, may_write: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        may_write: Callable[[], None] = lambda: None,
+        reserve: Reserve = reserve_shortcodes,
+    ) -> None:
         self.db = db
+        self.reserve = reserve
         self.sentinel_db = db.couch.db(f"{db.name}-sentinel")
         self.settings = settings
         self.may_write = may_write
         self.rounds = Rounds()
-        self._given: set[str] = set()
         self._to_hydrate: dict[int, Doc] = {}
         self._numbers = count()
 
@@ -74,7 +80,7 @@ class Lookups:
         return valid_registrations(await self.rounds.ask(self._by_subject, ids) or (), self.settings)
 
     async def new_shortcode(self) -> str:
-        """A shortcode nobody has, given to nobody else in this wave (TRN-18)."""
+        """A shortcode nobody has, given to nobody else (TRN-18)."""
         found: str = await self.rounds.ask(self._reserve, next(self._numbers))
         return found
 
@@ -104,8 +110,16 @@ class Lookups:
         return await self.db.get_many(ids)
 
     async def _by_phone(self, phones: Sequence[str]) -> dict[str, Doc]:
-        rows = await self.db.view("medic-client", "contacts_by_phone", keys=phones, include_docs=True)
-        return await self._with_lineage({row["key"]: row["doc"] for row in reversed(rows) if row.get("doc")})
+        """Who the index names as it is, if the number is still theirs; for the others it is brought up to date."""
+        found = await self._indexed_by_phone(phones, update="false")
+        if missing := [phone for phone in phones if phone not in found]:
+            found |= await self._indexed_by_phone(missing, update="true")
+        return await self._with_lineage(found)
+
+    async def _indexed_by_phone(self, phones: Sequence[str], update: str) -> dict[str, Doc]:
+        rows = await self.db.view("medic-client", "contacts_by_phone", keys=phones, include_docs=True, update=update)
+        docs = ((row["key"], row.get("doc")) for row in reversed(rows))
+        return {phone: doc for phone, doc in docs if doc and doc.get("phone") == phone}
 
     async def _ids_by_phone(self, phones: Sequence[str]) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
@@ -137,14 +151,7 @@ class Lookups:
         return {group: [doc for each in group for doc in found.get(each, ())] for group in groups}
 
     async def _reserve(self, numbers: Sequence[int]) -> dict[int, str]:
-        codes: list[str] = []
-        while len(codes) < len(numbers):
-            fresh = [
-                code for code in await reserve_shortcodes(self.db, len(numbers) - len(codes)) if code not in self._given
-            ]
-            self._given.update(fresh)
-            codes += fresh
-        return dict(zip(numbers, codes, strict=True))
+        return dict(zip(numbers, await self.reserve(self.db, len(numbers)), strict=True))
 
     async def _reports_matching(self, questions: Sequence[Question]) -> dict[Question, set[str]]:
         return await matching_reports(self.db, questions)

@@ -11,6 +11,7 @@ from core.couch.errors import from_row
 from core.documents import Doc
 from core.errors import Conflict, DomainError
 from core.lineage import hydrate, minify
+from core.shortcodes import Reserve, reserve_shortcodes
 from sentinel.transitions.change import EVERYTHING, Change, PutOff, Transition, copied, subject_order_keys
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.rounds import Unanswered
@@ -60,17 +61,18 @@ async def carry_out(
     db: Database,
     *,
     may_write: Callable[[], None] = lambda: None,
+    reserve: Reserve = reserve_shortcodes,
 ) -> None:
     """Run the transitions on one wave and store the other documents they made, but not the changed ones themselves.
 
     A change that could not be completed has its `failure`; Unavailable is raised when CouchDB is away. `may_write`
-    raises when we must not write any more.
+    raises when we must not write any more; `reserve` finds shortcodes.
     """
     pending = list(changes)
     for _ in range(ATTEMPTS):
         for change in pending:
             change.begin()
-        await react(pending, transitions, tools, Lookups(db, tools.messenger.settings, may_write))
+        await react(pending, transitions, tools, Lookups(db, tools.messenger.settings, may_write, reserve))
         may_write()
         await write_others(pending, db)
         pending = [change for change in pending if isinstance(change.failure, Conflict)]
@@ -169,10 +171,12 @@ async def write_others(changes: Sequence[Change], db: Database) -> None:
             continue
         writers.update(dict.fromkeys(change.others, change))
     for doc, row in zip(docs, await write(db, docs), strict=True):
-        failure = from_row(row)
+        writer, failure = writers[doc["_id"]], from_row(row)
         if failure is not None:
-            log.info("%s for %s: %s", doc["_id"], writers[doc["_id"]].id, failure.message)
-            writers[doc["_id"]].failure = failure
+            log.info("%s for %s: %s", doc["_id"], writer.id, failure.message)
+            writer.failure = failure
+        elif doc["_id"] in writer.created:
+            writer.created[doc["_id"]] = {**writer.created[doc["_id"]], "_rev": row["rev"]}
 
 
 def storable(change: Change) -> Doc | None:

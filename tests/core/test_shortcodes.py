@@ -11,7 +11,7 @@ import pytest
 
 from core.couch.client import Database
 from core.errors import DomainError
-from core.shortcodes import candidates, check_digit, reserve_shortcodes
+from core.shortcodes import ShortcodeSource, candidates, check_digit, reserve_shortcodes
 
 
 class Dice(random.Random):
@@ -79,6 +79,15 @@ async def test_a_full_deployment_says_so(db: Database) -> None:
 
     with pytest.raises(DomainError, match="13 digits"):
         await reserve_shortcodes(db, 1, chance=Dice())
+
+
+async def test_codes_looked_up_ahead_are_given_once(db: Database) -> None:
+    source, other = ShortcodeSource(), ShortcodeSource()
+    codes = [code for _ in range(3) for each in (source, other) for code in await each.reserve(db, 60)]
+    await source.close()
+    await other.close()
+
+    assert len(set(codes)) == 360  # MOD-53
 
 
 async def test_no_codes_for_nobody(db: Database) -> None:

@@ -412,7 +412,7 @@ async def test_repetition_writes_nothing(deployment: Deployment, preg: Preg) -> 
     assert (await deployment.sentinel_db.info())["update_seq"] == before[1]["update_seq"]
 
 
-async def test_revision_we_wrote_ourselves_is_not_read_again(deployment: Deployment, preg: Preg) -> None:  # TRN-5
+async def test_what_we_wrote_ourselves_is_not_read_again(deployment: Deployment, preg: Preg) -> None:  # TRN-5
     class Reading(Database):
         """Notes the documents it is asked for together."""
 
@@ -441,9 +441,24 @@ async def test_revision_we_wrote_ourselves_is_not_read_again(deployment: Deploym
     [person] = await deployment.created_by("r1")
 
     assert "r1" in first
-    assert "r1" not in echo
-    assert person["_id"] in echo  # it has no infodoc yet (INF-5)
+    assert not echo
+    assert (await deployment.info(person["_id"]))["transitions"] == {}  # INF-5
     assert "r1" in edited
+
+
+async def test_a_created_contact_is_still_seen_by_transitions_that_care(deployment: Deployment, preg: Preg) -> None:
+    push = {
+        "relevant_to": "doc.type === 'person'",
+        "destination": {"base_url": "http://x"},
+        "mapping": {"id": "doc._id"},
+    }
+    await deployment.configure(
+        transitions={"update_clinics": True, "registration": True, "mark_for_outbound": True}, outbound={"emr": push}
+    )
+    await deployment.processed(preg("r1"))
+    [person] = await deployment.created_by("r1")
+
+    assert (await deployment.sentinel_db.get(f"task:outbound:{person['_id']}"))["queue"] == ["emr"]
 
 
 async def test_batch_of_unrelated_reports_takes_a_constant_number_of_calls(  # design §5

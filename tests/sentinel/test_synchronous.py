@@ -142,13 +142,13 @@ async def test_ten_messages_take_as_many_calls_as_one(deployment: Deployment, pr
             return await super().request(method, path, **options)
 
     counts = []
-    for size in (1, 10):
+    for batch, size in enumerate((1, 1, 10)):  # the sender's number is indexed from the second time on
         db = Counting(deployment.db.couch, deployment.db.name)
-        rows = await save(deployment, *(preg(f"b{size}-{n}", name=f"N{size}{n}") for n in range(size)), db=db)
+        rows = await save(deployment, *(preg(f"b{batch}-{n}", name=f"N{batch}{n}") for n in range(size)), db=db)
         assert all("ok" in row for row in rows)
         counts.append(db.calls)
 
-    assert counts[0] == counts[1]
+    assert counts[1] == counts[2]
 
 
 async def test_days_are_those_of_the_servers_timezone(  # 40, head
