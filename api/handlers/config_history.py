@@ -57,10 +57,16 @@ async def restore_body(request: web.Request) -> web.Response:
     """
     require(request, "can_configure")
     doc_id = request.match_info["id"]
-    rev = await history(request).restore(doc_id, request.match_info["rev"])
+    rev = await restore(request, doc_id, request.match_info["rev"])
+    return json_response({"ok": True, "id": doc_id, "rev": rev})
+
+
+async def restore(request: web.Request, doc_id: str, rev: str) -> str:
+    """Write a body again; its new rev."""
+    new_rev = await history(request).restore(doc_id, rev)
     note_writes(request, (doc_id,))
     await request.config_dict[SETTINGS].reload()
-    return json_response({"ok": True, "id": doc_id, "rev": rev})
+    return new_rev
 
 
 def history(request: web.Request) -> ConfigHistory:

@@ -18,7 +18,7 @@ from api.params import Flag, read_json, require_json
 from api.responses import JSON_TYPE, SMALLEST_COMPRESSED_BYTES, gzip, json_response, takes_gzip
 from api.settings_problems import InvalidSettings, check_settings, deprecated_transitions
 from core.couch.client import Doc
-from core.errors import InvalidInput
+from core.errors import Conflict, InvalidInput
 from core.settings import SETTINGS_ID, Settings, with_default_permissions
 
 OVERWRITE = Flag(name="overwrite", about="the body replaces all settings")
@@ -114,7 +114,30 @@ async def put_settings(request: web.Request) -> web.Response:
     if not isinstance(body, dict):
         raise InvalidInput("Settings must be an object")
 
+    try:
+        updated = await write_settings(request, body, overwrite=overwrite, replace=replace, force=force)
+    except InvalidSettings as error:
+        return json_response({"success": False, "error": error.message, "details": error.problems}, status=400)
+    return json_response({"success": True, "upgraded": updated, "updated": updated})
+
+
+async def write_settings(
+    request: web.Request,
+    body: Mapping[str, Any],
+    *,
+    overwrite: bool,
+    replace: bool = False,
+    force: bool = False,
+    rev: str | None = None,
+) -> bool:
+    """Change the settings; whether they are different now. InvalidSettings, Conflict.
+
+    With `rev`, Conflict unless the settings are those of that revision.
+    """
+
     def change(doc: Doc | None) -> Doc | None:
+        if rev is not None and (doc or {}).get("_rev") != rev:
+            raise Conflict("The settings have been changed by somebody else.")
         stored = Settings.from_doc(doc).values
         asked = changed(stored, body, overwrite=overwrite, replace=replace)
         if not force:
@@ -124,14 +147,10 @@ async def put_settings(request: web.Request) -> web.Response:
             return None
         return {**(doc or {}), "settings": values}
 
-    try:
-        written = await request.config_dict[DB].update(SETTINGS_ID, change, attempts=1 if overwrite else 4)
-    except InvalidSettings as error:
-        return json_response({"success": False, "error": error.message, "details": error.problems}, status=400)
+    written = await request.config_dict[DB].update(SETTINGS_ID, change, attempts=1 if overwrite else 4)
     if written is not None:
         await request.config_dict[SETTINGS].reload()
-    upgraded = written is not None
-    return json_response({"success": True, "upgraded": upgraded, "updated": upgraded})
+    return written is not None
 
 
 def changed(stored: Mapping[str, Any], body: Mapping[str, Any], *, overwrite: bool, replace: bool) -> dict[str, Any]:
