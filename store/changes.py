@@ -12,6 +12,7 @@ import orjson
 
 from store import reads, revtree
 from store.reads import DocOptions, Revision
+from store.selector_paths import project
 
 Passes = Callable[[Sequence[bytes]], Awaitable[list[bool]]]  # a filter: one verdict for each document
 
@@ -29,6 +30,7 @@ class FeedParams:
     doc_ids: tuple[str, ...] | None = None
     design_only: bool = False
     needs_doc: bool = False  # a filter function reads the document
+    fields: tuple[Sequence[str], ...] | None = None  # the paths of what `include_docs` shows; None: everything
 
 
 class Change(NamedTuple):
@@ -97,7 +99,8 @@ def _change(conn: Connection, mark: str, params: FeedParams, row: Sequence[Any])
         whole = reads.Row(seq, doc_id, rev, deleted, leaves, 0, row[5])
         doc = reads.render(conn, mark, whole, revision, params.options)
         if params.include_docs:
-            text += b',"doc":' + doc
+            shown = doc if params.fields is None else orjson.dumps(project(orjson.loads(doc), params.fields))
+            text += b',"doc":' + shown
         if params.needs_doc:
             docs = (doc, *(_leaf_doc(conn, mark, whole, leaf, params.options) for leaf in others))
     return Change(seq, text + b"}", docs, revs)

@@ -136,9 +136,8 @@ def parse_edit(doc: Any, *, doc_id: str | None = None, new_edits: bool = True) -
     if not isinstance(deleted, bool):
         raise _bad_member("_deleted")
     edit.deleted = deleted
-    attachments = doc.pop("_attachments", None)
-    if attachments is not None:
-        edit.attachments = _parse_attachments(attachments)
+    if "_attachments" in doc:
+        edit.attachments = _parse_attachments(doc.pop("_attachments"))
     for name in [name for name in doc if name[:1] == "_"]:
         if name in _COMPUTED:
             del doc[name]

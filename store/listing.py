@@ -172,9 +172,13 @@ class RangeReader:
 def local_rows(conn: Connection, params: ListingParams) -> list[bytes]:
     """`_local_docs`: the documents that are not replicated."""
     found = conn.execute("SELECT id, rev, body FROM local_docs ORDER BY id").fetchall()
+    if params.keys is not None:
+        known = {row[0]: row for row in found}
+        found = [known.get(key, (key, None, None)) for key in params.keys if isinstance(key, str)]
     rows: list[bytes] = []
     for doc_id, rev, body in found:
-        if params.keys is not None and doc_id not in params.keys:
+        if rev is None:
+            rows.append(_absent_row(doc_id))
             continue
         if (params.low is not None and doc_id < params.low) or (params.high is not None and doc_id > params.high):
             continue
@@ -203,6 +207,10 @@ def _row(doc_id: str, rev: str, doc: bytes | None = None) -> bytes:
     quoted = orjson.dumps(doc_id)
     tail = b"" if doc is None else b',"doc":' + doc
     return b'{"id":%b,"key":%b,"value":{"rev":"%b"}%b}' % (quoted, quoted, rev.encode(), tail)
+
+
+def _absent_row(key: Any) -> bytes:
+    return b'{"key":%b,"error":"not_found"}' % orjson.dumps(key)
 
 
 def _document(conn: Connection, row: Any, options: DocOptions) -> bytes:
@@ -248,7 +256,7 @@ def _key_rows(conn: Connection, keys: Sequence[Any], params: ListingParams) -> l
     for key in keys:
         row = found.get(key) if isinstance(key, str) else None
         if row is None:
-            rows.append(b'{"key":%b,"error":"not_found"}' % orjson.dumps(key))
+            rows.append(_absent_row(key))
         elif row[7]:
             quoted = orjson.dumps(key)
             tail = b',"doc":null' if params.include_docs else b""

@@ -86,10 +86,13 @@ def encode(tree: Tree) -> bytes:
     return orjson.dumps(rows)
 
 
-def sort_key(leaf: Leaf) -> tuple[bool, int, str]:
-    """Order in which leaves win: live beats deleted, then the longer history, then the higher id."""
+def sort_key(leaf: Leaf) -> tuple[bool, int, bytes]:
+    """Order in which leaves win: live beats deleted, then the longer history, then the higher id.
+
+    CouchDB keeps an id of 32 hexadecimal digits as the 16 bytes they stand for, any other one as its text.
+    """
     gen, _, digest = leaf.rev.partition("-")
-    return (not leaf.deleted, int(gen), digest)
+    return (not leaf.deleted, int(gen), bytes.fromhex(digest) if _HEX_DIGEST.match(digest) else digest.encode())
 
 
 def leaves(tree: Tree) -> list[Leaf]:

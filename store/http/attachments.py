@@ -43,7 +43,7 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
         length: int = stored["length"]
         span = _range(wanted, length)
         first, last = span or (0, length - 1)
-        if call.method == "HEAD" or f'"{stored["digest"][4:]}"' == has_it or first >= length:
+        if call.method == "HEAD" or f'"{stored["digest"][4:]}"' == has_it or first >= length or first > last:
             return stored, span, [b""]
         return stored, span, at_hand(conn, [Stored(stored["digest"], first, last + 1 - first)])
 
@@ -63,7 +63,7 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
     if span is None:
         return await call.send(database, pieces, headers)
     first, last = span
-    if first >= length:
+    if first >= length or first > last:
         failure = {"error": "requested_range_not_satisfiable", "reason": "Requested range not satisfiable"}
         return answer(failure, 416, {"Content-Range": f"bytes */{length}"})
     headers["Content-Range"] = f"bytes {first}-{last}/{length}"

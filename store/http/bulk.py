@@ -52,6 +52,8 @@ def _read_edits(raw: bytes) -> tuple[list[Edit], bool]:
         raise BadRequest("POST body must include `docs` parameter.")
     if not isinstance(docs, list):
         raise BadRequest("`docs` parameter must be an array.")
+    if body.get("all_or_nothing") is True:
+        raise StoreError("all_or_nothing is not supported", slug="not_implemented", status=417)
     new_edits = body.get("new_edits", True)
     if not isinstance(new_edits, bool):
         raise BadRequest("`new_edits` parameter must be a boolean.")

@@ -85,10 +85,10 @@ class Call:
             raise UnsupportedMediaType("Content-Type must be application/json")
 
     def destination(self, header: str) -> tuple[str, str | None]:
-        """The document id and revision of a `Destination` header."""
+        """The document id and revision of a `Destination` header; raises UnicodeDecodeError."""
         path, _, query = header.partition("?")
         rev = dict(parse_qsl(query)).get("rev")
-        return unquote(path), rev
+        return unquote(path, errors="strict"), rev
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run longer work off the event loop."""

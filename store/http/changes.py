@@ -25,9 +25,11 @@ from store.documents import load_json, load_object
 from store.errors import BadRequest, NotFound, StoreError
 from store.http.call import Call
 from store.http.javascript_request import javascript_request
+from store.mango_options import check_fields
 from store.permissions import require_reader_of_all
 from store.reads import DocOptions
 from store.selector import compile_selector
+from store.selector_paths import field_path
 from store.seqs import parse_seq
 
 _DEFAULT_HOLD_MS = 60_000
@@ -76,7 +78,7 @@ async def _parse(call: Call, database: Database) -> Feed:
     mode = "continuous" if mode == "live" else mode
     if mode not in ("normal", "longpoll", "continuous", "eventsource"):
         raise BadRequest("Supported `feed` types: normal, continuous, live, longpoll, eventsource")
-    since: object = query.get("since", body.get("since", "0"))
+    since: object = query.get("since", "0")
     last_event = query.get("last-event-id") or call.request.headers.get("Last-Event-ID")
     if last_event and mode in ("eventsource", "continuous", "normal", "longpoll"):
         since = last_event
@@ -144,8 +146,11 @@ async def _filter(
             raise BadRequest("Selector error: expected a JSON object")
         try:
             matches = compile_selector(body["selector"])
+            fields = check_fields(body.get("fields", []))
         except StoreError as error:  # here CouchDB has one name for whatever is wrong with a selector
             raise BadRequest(error.reason) from None
+        if fields is not None:
+            params = replace(params, fields=tuple(field_path(field) for field in fields))
         return replace(params, needs_doc=True), lambda docs: call.in_thread(
             lambda: [matches(load_json(doc)) for doc in docs]
         )
@@ -161,7 +166,7 @@ async def _filter(
         engine = call.store.javascript.engine(source)
         return replace(params, needs_doc=True), lambda docs: engine.filter_by_view(source, docs)
     ddoc_name, slash, function = name.partition("/")
-    if not slash:
+    if not slash or "/" in function:
         raise BadRequest(
             "unknown builtin filter name"
             if name.startswith("_")

@@ -56,7 +56,10 @@ def _target(call: Call) -> Edit:
         raise BadRequest("Destination header is mandatory for COPY.")
     if "://" in destination:
         raise BadRequest("Destination URL must be relative.")
-    target, rev = call.destination(destination)
+    try:
+        target, rev = call.destination(destination)
+    except UnicodeDecodeError:
+        raise BadRequest("Document id must be valid UTF-8", slug="illegal_docid") from None
     edit = Edit(check_id(target))
     if rev:
         edit.rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)

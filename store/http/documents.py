@@ -214,7 +214,8 @@ async def put_document(call: Call, database: Database, doc_id: str) -> web.Respo
         if rev is not None and new_edits:
             rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)
             if edit.rev is not None and edit.rev != rev:
-                raise BadRequest("Document rev from request body and query string have different values")
+                where = "from request body and query string" if "rev" in call.query else "and etag"
+                raise BadRequest(f"Document rev {where} have different values")
             edit.rev = rev
         return written(call, database, await write_one(call, database, edit))
     finally:

@@ -40,7 +40,7 @@ async def up(call: Call) -> web.Response:
 
 
 async def all_dbs(call: Call) -> web.Response:
-    """GET /_all_dbs: names in order; startkey, endkey, limit, skip, descending. Server admins only."""
+    """GET /_all_dbs: names in order; startkey, endkey, inclusive_end, limit, skip, descending. Server admins only."""
     require_server_admin(call.user)
     return answer(_page(call, call.store.databases.names()))
 
@@ -78,10 +78,13 @@ async def _infos(call: Call, names: list[str]) -> list[dict[str, Any]]:
 def _page(call: Call, names: list[str]) -> list[str]:
     low = call.json_param("startkey" if "startkey" in call.query else "start_key") if _has(call, "start") else None
     high = call.json_param("endkey" if "endkey" in call.query else "end_key") if _has(call, "end") else None
+    last = high
     if call.flag("descending"):
         names.reverse()
         low, high = high, low
     names = [name for name in names if (low is None or name >= str(low)) and (high is None or name <= str(high))]
+    if not call.flag("inclusive_end", True):
+        names = [name for name in names if name != last]
     skip = call.count("skip", 0)
     return names[skip : skip + call.count("limit", len(names))]
 

@@ -297,6 +297,21 @@ async def test_explain_of_a_sort_without_index_has_none(store: Client, people: s
     assert {each["analysis"]["usable"] for each in answer.body["index_candidates"]} == {False}
 
 
+async def test_changes_by_a_selector_show_the_fields_asked_for(store: Client, people: str) -> None:
+    asked = {"selector": {"area": 3}, "fields": ["name", "_id"]}
+
+    answer = await store.post(f"{people}/_changes", asked, filter="_selector", include_docs=True, limit=1)
+
+    assert answer.body["results"][0]["doc"] == {"name": "n3", "_id": "p03"}
+
+
+@pytest.mark.parametrize("fields", ["name", [1], ["a..b"], None], ids=str)
+async def test_changes_by_a_selector_refuse_wrong_fields(store: Client, people: str, fields: Any) -> None:
+    answer = await store.post(f"{people}/_changes", {"selector": {}, "fields": fields}, filter="_selector")
+
+    assert (answer.status, answer.body["error"]) == (400, "bad_request")
+
+
 async def test_changes_can_be_filtered_by_a_selector(store: Client, people: str) -> None:
     answer = await store.post(f"{people}/_changes", {"selector": {"area": 3}}, filter="_selector")
 

@@ -64,6 +64,11 @@ async def test_attachment_has_an_address_of_its_own(store: Client, db: str) -> N
             416,
             b'{"error":"requested_range_not_satisfiable","reason":"Requested range not satisfiable"}\n',
         ),
+        (
+            "bytes=5-2",
+            416,
+            b'{"error":"requested_range_not_satisfiable","reason":"Requested range not satisfiable"}\n',
+        ),
         ("bytes=x", 200, TEXT),
     ],
 )

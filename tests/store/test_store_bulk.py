@@ -232,6 +232,9 @@ async def test_design_docs_and_local_docs_are_listed_apart(store: Client, db: st
     assert (ids(listed), listed.body["total_rows"]) == (["_design/d"], 1)
     assert ids(await store.get(f"{db}/_local_docs")) == ["_local/l"]
     assert ids(await store.post(f"{db}/_design_docs", {"keys": ["a", "_design/d", "none"]})) == ["_design/d"]
+    [known, unknown] = (await store.post(f"{db}/_local_docs", {"keys": ["_local/l", "_local/m"]})).body["rows"]
+    assert known["id"] == "_local/l"
+    assert unknown == {"key": "_local/m", "error": "not_found"}
 
 
 async def test_queries_of_design_docs_and_local_docs(store: Client, db: str) -> None:
@@ -246,6 +249,13 @@ async def test_queries_of_design_docs_and_local_docs(store: Client, db: str) -> 
         ["_design/d", "_design/c"],
     ]
     assert [[row["id"] for row in result["rows"]] for result in local] == [["_local/l"], ["_local/m", "_local/l"]]
+
+
+async def test_all_or_nothing_is_refused_rather_than_passed_over(store: Client, db: str) -> None:
+    answer = await store.post(f"{db}/_bulk_docs", {"all_or_nothing": True, "docs": [{"_id": "a"}]})
+
+    assert (answer.status, answer.body["error"]) == (417, "not_implemented")
+    assert (await store.get(f"{db}/a")).status == 404
 
 
 @pytest.mark.parametrize("body", [{}, {"queries": 1}, {"queries": [1]}])

@@ -30,6 +30,20 @@ async def test_database_is_made_described_and_removed(store: Client) -> None:
     assert (await store.delete("/a-b%2Fc%2B(1)$_")).status == 404
 
 
+@pytest.mark.parametrize(
+    "query", ["startkey=%22b%22&endkey=%22d%22", "startkey=%22d%22&endkey=%22b%22&descending=true"]
+)
+async def test_a_range_of_databases_may_leave_out_its_end(store: Client, query: str) -> None:
+    for name in "abcde":
+        await store.put(f"/{name}")
+
+    whole = (await store.get(f"/_all_dbs?{query}")).body
+    without_end = (await store.get(f"/_all_dbs?{query}&inclusive_end=false")).body
+
+    assert sorted(whole) == ["b", "c", "d"]
+    assert without_end == whole[:2]
+
+
 @pytest.mark.parametrize("name", ["A", "1a", "a.b", "%C3%A9", "a%20b", "..%2F..%2Fetc", "a" * 300])
 async def test_wrong_database_name_is_refused(store: Client, name: str) -> None:
     assert (await store.put(f"/{name}")).status == 400

@@ -374,3 +374,4 @@ async def test_copy_between_local_and_ordinary_documents(store: Client, db: str)
     assert (await store.get(f"{db}/b%2Fc")).body["n"] == 2
     assert (await store.ask("COPY", f"{db}/_local/none", headers={"Destination": "x"})).status == 404
     assert (await store.ask("COPY", f"{db}/a", headers={"Destination": "_x"})).status == 400
+    assert (await store.ask("COPY", f"{db}/a", headers={"Destination": "%E9"})).body["error"] == "illegal_docid"

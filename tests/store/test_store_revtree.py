@@ -151,3 +151,10 @@ def test_stemming_never_changes_the_leaves(paths: list[tuple[list[str], bool]], 
 
     assert revtree.leaves(tree) == before
     assert all(len(revtree.history(tree, leaf.rev)) <= len(tree) for leaf in before)
+
+
+def test_ids_of_32_hexadecimal_digits_are_compared_as_the_bytes_they_stand_for() -> None:
+    """As CouchDB keeps them: "f..." is below "zz" as text, and above it as a byte."""
+    tree = tree_of(["1-zz"], ["1-" + "f" * 32], ["1-" + "7" * 32])
+
+    assert [leaf.rev for leaf in revtree.leaves(tree)] == ["1-" + "f" * 32, "1-zz", "1-" + "7" * 32]
