@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from store import reads, revtree
+from store import doc_counts, reads, revtree
 from store.reads import DocOptions, Revision
 from store.selector_paths import project
 
@@ -123,5 +123,7 @@ def count_pending(conn: Connection, params: FeedParams, after: int) -> int:
         arguments.append(orjson.dumps(params.doc_ids).decode())  # type: ignore[arg-type]
     elif params.design_only:
         where += " AND id >= '_design/' AND id < '_design0'"
+    else:
+        return doc_counts.docs_after(conn, after)
     number: int = conn.execute(f"SELECT count(*) FROM docs WHERE {where}", arguments).fetchone()[0]
     return number

@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from store import revtree
+from store import doc_counts, revtree
 from store.documents import Edit, Incoming
 from store.errors import Conflict, NotFound, StoreError
 from store.revtree import Node, Tree
@@ -223,6 +223,9 @@ def _flush(tx: Transaction, batch: _Batch) -> None:
     conn = tx.conn
     rows: list[tuple[int, str, str, bool, int, int, bytes]] = []
     moved: list[tuple[int]] = []
+    first_seq = tx.update_seq + 1
+    came: list[str] = []
+    went: list[str] = []
     for doc_id in batch.order:
         doc = batch.docs[doc_id]
         leaves = revtree.leaves(doc.tree)
@@ -231,6 +234,9 @@ def _flush(tx: Transaction, batch: _Batch) -> None:
         rows.append(
             (tx.update_seq, doc_id, winner.rev, winner.deleted, len(leaves), winner.body, revtree.encode(doc.tree))
         )
+        was_live = bool(doc.old_seq) and not doc.deleted
+        if was_live == winner.deleted:
+            (went if was_live else came).append(doc_id)
         if doc.old_seq:
             moved.append((doc.old_seq,))
             tx.doc_del_count -= doc.deleted
@@ -244,3 +250,5 @@ def _flush(tx: Transaction, batch: _Batch) -> None:
     conn.executemany("INSERT INTO bodies VALUES (?, ?, ?)", batch.bodies)
     if batch.forgotten:
         conn.executemany("DELETE FROM bodies WHERE num = ?", batch.forgotten)
+    taken = range(first_seq, tx.update_seq + 1)
+    doc_counts.change(conn, seqs_left=[seq for (seq,) in moved], seqs_taken=taken, came=came, went=went)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from store import reads
+from store import doc_counts, reads
 from store.documents import splice
 from store.errors import QueryParseError
 from store.reads import PLAIN, DocOptions, Revision
@@ -130,9 +130,10 @@ def count_before(conn: Connection, params: ListingParams) -> int:
     first = params.high if params.descending else params.low
     if first is None:
         return 0
-    sign = ">" if params.descending else "<"
-    number: int = conn.execute(f"SELECT count(*) FROM docs WHERE deleted = 0 AND id {sign} ?", (first,)).fetchone()[0]
-    return number
+    if not params.descending:
+        return doc_counts.live_before(conn, first)
+    live: int = conn.execute("SELECT doc_count FROM info").fetchone()[0]
+    return live - doc_counts.live_before(conn, first, inclusive=True)
 
 
 class RangeReader:

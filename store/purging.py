@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from store import reads, revtree
+from store import doc_counts, reads, revtree
 from store.writer import Transaction
 
 
@@ -53,6 +53,7 @@ def _purge_doc(tx: Transaction, row: reads.Row, revs: Sequence[str]) -> list[str
     tx.update_seq += 1
     tx.doc_del_count -= row.deleted
     tx.doc_count -= not row.deleted
+    is_live = False
     if tree:
         leaves = revtree.leaves(tree)
         winner = leaves[0]
@@ -60,8 +61,16 @@ def _purge_doc(tx: Transaction, row: reads.Row, revs: Sequence[str]) -> list[str
         conn.execute("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?)", stored)
         tx.doc_del_count += winner.deleted
         tx.doc_count += not winner.deleted
+        is_live = not winner.deleted
     else:  # a view index learns from this that its rows are to go
         conn.execute("INSERT INTO purged_docs VALUES (?, ?)", (tx.update_seq, row.id))
+    doc_counts.change(
+        conn,
+        seqs_left=[row.seq],
+        seqs_taken=[tx.update_seq] if tree else [],
+        came=[row.id] if row.deleted and is_live else [],
+        went=[row.id] if not row.deleted and not is_live else [],
+    )
     return removed
 
 

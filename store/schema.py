@@ -63,6 +63,23 @@ MIGRATIONS: tuple[str, ...] = (
         id TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE seq_counts (    -- of all documents, by their seq divided by 1024
+        block INTEGER PRIMARY KEY,
+        docs INTEGER NOT NULL
+    );
+    INSERT INTO seq_counts SELECT seq >> 10, count(*) FROM docs GROUP BY 1;
+    CREATE TABLE id_counts (     -- of live documents, from an id to the next
+        first TEXT PRIMARY KEY,
+        docs INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX id_counts_to_divide ON id_counts (first) WHERE docs > 2000;
+    CREATE INDEX id_counts_to_drop ON id_counts (first) WHERE docs = 0;
+    WITH numbered AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS number FROM docs WHERE deleted = 0)
+    INSERT INTO id_counts
+        SELECT CASE number / 1000 WHEN 0 THEN '' ELSE min(id) END, count(*) FROM numbered GROUP BY number / 1000;
+    INSERT OR IGNORE INTO id_counts VALUES ('', 0);
+    """,
 )
 
 _CACHE_KIB_WRITER = 8192
