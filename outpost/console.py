@@ -10,7 +10,7 @@ from typing import Any
 
 from core.config import Config
 from core.couch.client import Database, connect
-from sentinel.operator import NAME, ask, ask_to_replay, waiting
+from sentinel.operator import NAME, ask_for_jobs, ask_to_pause, ask_to_replay, waiting
 from sentinel.retries import PREFIX
 from sentinel.status import collect_status
 
@@ -28,9 +28,9 @@ async def control(config: Config, action: str, doc_ids: Sequence[str], *, forget
         if action == "replay":
             return await replay(sentinel_db, doc_ids, forget=forget)
         if action == "jobs":
-            await ask(sentinel_db, lambda doc: {**doc, "jobs": int(doc.get("jobs") or 0) + 1})
+            await ask_for_jobs(sentinel_db)
         else:
-            await ask(sentinel_db, lambda doc: {**doc, "paused": action == "pause"})
+            await ask_to_pause(sentinel_db, action == "pause")
         print({"jobs": "all jobs run now", "pause": "changes wait", "resume": "changes are processed"}[action])
         return 0
 

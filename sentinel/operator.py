@@ -61,6 +61,16 @@ async def ask(sentinel_db: Database, change: Callable[[Doc], Doc]) -> None:
     raise Conflict("the requests to the worker are being changed all the time")
 
 
+async def ask_to_pause(sentinel_db: Database, paused: bool) -> None:
+    """Have changes wait, or processed again. Timed work goes on."""
+    await ask(sentinel_db, lambda doc: {**doc, "paused": paused})
+
+
+async def ask_for_jobs(sentinel_db: Database) -> None:
+    """Have all timed work done now."""
+    await ask(sentinel_db, lambda doc: {**doc, "jobs": int(doc.get("jobs") or 0) + 1})
+
+
 async def ask_to_replay(sentinel_db: Database, ids: Iterable[str], *, forget: bool) -> None:
     """Have the documents processed again. `forget`: as if no transition had ever run on them."""
     wanted = list(dict.fromkeys(ids))
