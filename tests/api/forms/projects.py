@@ -50,6 +50,10 @@ BEDNET_XFORM = """<?xml version="1.0"?>
   </repeat></group></h:body>
 </h:html>"""
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
 FORM_VERSION = {"time": 1_927_000_000_000, "sha256": "ab12"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 from typing import Any
 
@@ -14,16 +13,13 @@ from lxml import etree
 
 from core.couch.client import Database
 from tests.api.family import FAMILY, IN_KANGA
-from tests.api.forms.projects import BEDNET_XFORM, FORM_VERSION, NET_VISIT, attachment, form_doc, md5_of, xform_of
+from tests.api.forms.projects import BEDNET_XFORM, FORM_VERSION, NET_VISIT, PNG, attachment, form_doc, md5_of, xform_of
 
 Client = TestClient[Any, Any]
 LISTED = "{http://openrosa.org/xforms/xformsList}"
 MANIFEST = "{http://openrosa.org/xforms/xformsManifest}"
 BROWSER = {"User-Agent": "Mozilla/5.0", "Accept": "text/html,application/xhtml+xml"}
 PICTURE = bytes(range(256)) * 100
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 
 
 @pytest.fixture
