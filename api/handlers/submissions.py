@@ -52,7 +52,8 @@ async def post_submission(request: web.Request) -> web.Response:
     """POST /openrosa/submission: `xml_submission_file` and the files it names as multipart/form-data; 201.
 
     The same instance may come again, with the same answers and further files, and stays one report; with others it
-    is 409. Permission: can_create_records and the form's own; can_edit where the instance brings further documents.
+    is 409. One whose `meta/deprecatedID` names another takes its place in its report. Permission: can_create_records
+    and the form's own; can_edit where the instance edits a report or brings further documents.
     """
     user = collector(request)
     settings = request[REQUEST_SETTINGS]
@@ -64,14 +65,13 @@ async def post_submission(request: web.Request) -> web.Response:
         meaning = await meaning_of(request, user, submission.instance)
         submitter = await submitter_of(request, user)
 
-        async def check(docs: list[Doc]) -> None:
-            further = [doc for doc in docs if doc["_id"] != submission.instance.doc_id]
+        async def check(docs: list[Doc], further: list[Doc]) -> None:
             if further and not holds(request, user, "can_edit"):
-                raise InsufficientPrivileges  # as for any document that is no record
+                raise InsufficientPrivileges  # as for any document that is no new record
             if user.offline and not all(await accepted(request, user_scope(request, user), docs)):
                 raise Forbidden("The submission is about somebody outside your area")
 
-        ids = await store_submission(
+        stored = await store_submission(
             db,
             submission,
             meaning,
@@ -81,8 +81,8 @@ async def post_submission(request: web.Request) -> web.Response:
             write=lambda body: write_as_caller(request, body),
             check=check,
         )
-    note_writes(request, ids)
-    return told(f"Stored as {submission.instance.doc_id}", status=201)
+    note_writes(request, stored.written)
+    return told(f"Stored as {stored.report_id}", status=201)
 
 
 async def read_submission(request: web.Request, folder: Path) -> Submission:
@@ -106,7 +106,7 @@ async def read_submission(request: web.Request, folder: Path) -> Submission:
     texts = texts_of(instance.root) if parts else set()
     files = {name: file for part, file in parts if (name := file_name(part, texts))}
     device_id = request.query.get("deviceID", "")[:LONGEST_DEVICE_ID] or None
-    return Submission(instance, files, device_id)
+    return Submission(instance, files, xml, device_id)
 
 
 def file_name(part: Part, texts: set[str]) -> str | None:
@@ -128,7 +128,8 @@ async def meaning_of(request: web.Request, user: User, instance: Instance) -> Me
     if not may_fill_in(request, user, form):
         raise InsufficientPrivileges
     repeats, binaries = (form.xform.repeats, form.xform.binaries) if form.xform else ((), ())
-    return Meaning(form.code, form.doc.get("xmlVersion"), repeats, binaries)
+    keeps_xml = form.context.get("keep_xml") is True
+    return Meaning(form.code, form.doc.get("xmlVersion"), repeats, binaries, keeps_xml)
 
 
 async def submitter_of(request: web.Request, user: User) -> Submitter:

@@ -26,6 +26,7 @@ class Instance:
     version: str | None
     instance_id: str
     sha256: str
+    deprecated_id: str = ""  # of the instance that this one replaces
 
     @property
     def doc_id(self) -> str:
@@ -45,6 +46,7 @@ def read_instance(data: bytes) -> Instance:
         version=root.get("version") or None,
         instance_id=meta_text(root, "instanceID") or root.get("instanceID") or f"uuid:{uuid7()}",
         sha256=hashlib.sha256(etree.tostring(root, method="c14n")).hexdigest(),
+        deprecated_id=meta_text(root, "deprecatedID"),
     )
 
 

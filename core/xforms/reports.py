@@ -25,6 +25,7 @@ class Meaning:
     form_version: Any = None
     repeats: Collection[str] = ()
     binaries: Collection[str] = ()
+    keeps_xml: bool = False  # the submitted XML is attached to the report (OR-36)
 
     @property
     def versioned(self) -> Doc:

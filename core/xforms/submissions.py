@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,13 +24,15 @@ from core.couch.client import Database, Doc, Row
 from core.couch.errors import from_row
 from core.documents import ContactTypes, id_of
 from core.errors import Conflict, InvalidInput, TooLarge
+from core.xforms.edits import USER_FILE, Standing, edited_report, instance_ids, report_for, standing_of
 from core.xforms.instance import Instance
-from core.xforms.reports import Meaning, Produced, file_names, report_of
+from core.xforms.reports import Meaning, Produced, file_names, report_of, texts_of
 
 log = logging.getLogger(__name__)
 
 LARGEST_ATTACHMENTS_BYTES = 30 * 2**20  # of one document (OR-31)
 ATTEMPTS = 5
+SUBMISSION_XML = "submission.xml"
 CHUNK_BYTES = 3 * 2**18  # a multiple of three, so that the pieces' base64 joins
 UNSAFE_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 LONGEST_NAME = 200
@@ -52,6 +54,7 @@ class File:
 class Submission:
     instance: Instance
     files: Mapping[str, File]  # by the names that stand in the instance
+    xml: bytes = field(repr=False)
     device_id: str | None = None
 
 
@@ -61,9 +64,18 @@ class Submitter:
     phone: str | None
 
 
-# Writes a `_bulk_docs` body as the submitter, and checks beforehand that these documents are hers to write.
+# Writes a `_bulk_docs` body as the submitter; and checks beforehand that these documents are hers to write, of which
+# those that no report is made of are `further` ones.
 Write = Callable[[BinaryIO], Awaitable[list[Row]]]
-Check = Callable[[list[Doc]], Awaitable[None]]
+Check = Callable[[list[Doc], list[Doc]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The report's id, and those of the documents that were written now: none when everything was there already."""
+
+    report_id: str
+    written: list[str] = field(default_factory=list)
 
 
 async def store_submission(
@@ -76,49 +88,55 @@ async def store_submission(
     now_ms: int,
     write: Write,
     check: Check,
-) -> list[str]:
-    """The ids of the documents that were written now, none when everything was there already.
+) -> Stored:
+    """Conflict when the instance came before with other answers, or would replace a document; TooLarge; InvalidInput.
 
-    Conflict when the instance came before with other answers, or would replace a document; TooLarge; InvalidInput.
+    An instance that names a former one as its `deprecatedID` replaces the answers of that one's report.
     """
     instance = submission.instance
-    files = {f"user-file-{checked_name(name)}": file for name, file in submission.files.items()}
+    files = {f"{USER_FILE}{checked_name(name)}": file for name, file in submission.files.items()}
+    if meaning.keeps_xml:
+        files[SUBMISSION_XML] = File("text/xml", submission.xml)
     for _ in range(ATTEMPTS):
-        stored = (await db.get_many([instance.doc_id])).get(instance.doc_id)
-        if stored is not None:
-            check_same(stored, instance)
-        produced = await asyncio.to_thread(produce, submission, meaning, submitter, stored, now_ms)
+        stored = await report_for(db, instance)
+        standing = standing_of(instance, stored)
+        if stored is not None and standing is Standing.FORMER:
+            return Stored(stored["_id"])
+        produced = await asyncio.to_thread(produce, instance, meaning, submitter, stored, now_ms)
         drawings = {name: File("image/png", data) for name, data in produced.drawings.items()}
         docs = await missing_docs(db, produced, types, is_new=stored is None)
         wanted = {**drawings, **files}
         if stored is None:
             report = new_report(produced.report, submission, meaning, wanted)
+        elif standing is Standing.EDIT:
+            edited = edited_report(stored, produced.report, instance, texts_of(instance.root), now_ms)
+            report = with_files(edited, meaning, instance, wanted)
         else:
             report = completed_report(stored, meaning, instance, wanted)
         changed = report is not stored
         if not docs and not changed:
-            return []
+            return Stored(report["_id"])
         check_sizes(report, wanted)
+        further = [*docs, *([report] if standing is Standing.EDIT else [])]
         docs = [report, *docs] if changed else docs
-        await check(docs)
+        await check(docs, further)
         rows = await write(await asyncio.to_thread(bulk_body, docs, wanted))
         if changed and isinstance(from_row(rows[0]), Conflict):
             continue  # the same instance came twice at once
-        return written(rows)
+        return Stored(report["_id"], written(rows))
     raise Conflict("The same submission is being stored at this moment; send it again")
 
 
-def produce(
-    submission: Submission, meaning: Meaning, submitter: Submitter, stored: Doc | None, now_ms: int
-) -> Produced:
-    """What the instance stands for. A repeated one keeps the moment at which it was first received."""
-    instance = submission.instance
+def produce(instance: Instance, meaning: Meaning, submitter: Submitter, stored: Doc | None, now_ms: int) -> Produced:
+    """What the instance stands for. A repeated one keeps the moment at which it was first received, and an edit the ids
+    of the documents that the first instance brought."""
     first_ms = (stored or {}).get("reported_date")
+    first_id = instance.instance_id if stored is None else instance_ids(stored)[0]
     return report_of(
         instance.copy(),
         meaning,
-        report_id=instance.doc_id,
-        new_id=lambda place: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{instance.instance_id}{place}")),
+        report_id=instance.doc_id if stored is None else stored["_id"],
+        new_id=lambda place: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{first_id}{place}")),
         now_ms=first_ms if isinstance(first_ms, int) else now_ms,
         contact=submitter.contact,
         phone=submitter.phone,
@@ -137,34 +155,28 @@ def new_report(report: Doc, submission: Submission, meaning: Meaning, files: Map
         "received": report["reported_date"],
         "sha256": instance.sha256,
     }
-    attachments = {"_attachments": stubs(files)} if files else {}
-    return with_missing({**report, "openrosa": openrosa, **attachments}, meaning, instance)
+    return with_files({**report, "openrosa": openrosa}, meaning, instance, files)
 
 
 def completed_report(stored: Doc, meaning: Meaning, instance: Instance, files: Mapping[str, File]) -> Doc:
     """The stored report with the files it lacks; the same object when it lacks none of them."""
     held = stored.get("_attachments") or {}
     new = {name: file for name, file in files.items() if name not in held}
-    if not new:
-        return stored
-    return with_missing({**stored, "_attachments": {**held, **stubs(new)}}, meaning, instance)
+    return with_files(stored, meaning, instance, new) if new else stored
+
+
+def with_files(report: Doc, meaning: Meaning, instance: Instance, files: Mapping[str, File]) -> Doc:
+    attachments = {**(report.get("_attachments") or {}), **stubs(files)}
+    return with_missing({**report, **({"_attachments": attachments} if attachments else {})}, meaning, instance)
 
 
 def with_missing(report: Doc, meaning: Meaning, instance: Instance) -> Doc:
     """`openrosa.missing`: the files that the instance names and that have not come yet (OR-29)."""
     held = report.get("_attachments") or {}
     names = file_names(instance.root, meaning.binaries)
-    missing = [name for name in names if f"user-file-{name}" not in held]
+    missing = [name for name in names if f"{USER_FILE}{name}" not in held]
     openrosa = {name: value for name, value in report["openrosa"].items() if name != "missing"}
     return {**report, "openrosa": {**openrosa, **({"missing": missing} if missing else {})}}
-
-
-def check_same(stored: Doc, instance: Instance) -> None:
-    """Conflict unless the stored document is this very instance (OR-27)."""
-    openrosa = stored.get("openrosa")
-    known = openrosa if isinstance(openrosa, dict) else {}
-    if known.get("instance_id") != instance.instance_id or known.get("sha256") != instance.sha256:
-        raise Conflict(f"The submission {instance.instance_id} was received before with other answers")
 
 
 def checked_name(name: str) -> str:

@@ -19,6 +19,7 @@ BUNDLED = {
         "medic-admin",
         "medic-client",
         "medic-conflicts",
+        "medic-openrosa",
         "medic-phones",
         "medic-purging",
         "medic-scripts",

@@ -171,3 +171,11 @@ def test_tasks_in_terminal_state_by_end_date(keys):  # DDOC-17
     assert keys("medic/tasks_in_terminal_state", *map(task, ["Draft", "Ready", "Completed"])) == ["2024-03-12"]
     assert keys("medic/tasks_in_terminal_state", task("Cancelled"), task("Failed")) == ["2024-03-12"] * 2
     assert keys("medic/tasks_in_terminal_state", {"type": "task", "state": "Failed"}) == []
+
+
+def test_reports_by_edited_instance(keys):  # OR-30
+    def report(**openrosa):
+        return {"type": "data_record", "form": "V", "openrosa": openrosa}
+
+    edited = report(instance_id="b", instance_ids=["a", "b", 1])
+    assert keys("medic-openrosa/reports_by_edited_instance", edited, report(instance_id="c")) == ["a", "b"]

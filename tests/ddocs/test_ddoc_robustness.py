@@ -38,6 +38,7 @@ WHOLE_DOCS = [
         "reported_date": 1,
         "contact": {"_id": "p1", "parent": PARENT},
         "errors": [{"code": "x"}],
+        "openrosa": {"instance_ids": ["uuid:1", "uuid:2"]},
         "verified": True,
         "patient_id": "1",
         "case_id": "1",
