@@ -14,10 +14,10 @@ from api.keys import CONFIG
 from api.responses import json_response, prefers_json
 from core.errors import (
     BY_STATUS,
+    DiskFull,
     DomainError,
     Forbidden,
     InvalidInput,
-    NotBuilt,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -128,7 +128,7 @@ def render(request: web.Request, error: DomainError) -> web.Response:
         return json_response({"error": error.slug, "reason": error.message}, status=error.status)
     if error.status >= 500 and not request.path.startswith("/api/"):  # clients of CouchDB's protocol read JSON only
         return json_response({"error": error.slug, "reason": error.message}, status=error.status)
-    if error.status >= 500 and not isinstance(error, NotBuilt | Unavailable):
+    if error.status >= 500 and not isinstance(error, DiskFull | Unavailable):
         return server_error(request, error)
     if prefers_json(request):
         body: dict[str, Any] = {"code": error.status, "error": message_of(error)}

@@ -8,14 +8,14 @@ from aiohttp import web
 
 from api.errors import Handler, OfflineFirewall, StorageError, error_middleware, render
 from api.responses import json_response
-from core.errors import DomainError, NotBuilt, Unauthorized
+from core.errors import DiskFull, DomainError, Unauthorized
 
 
 def render_as_json(request: web.Request, error: DomainError) -> web.Response:
     """`{code, error}`; a 401, an unexpected failure and what is JSON anyway keep the API's own rendering."""
     if isinstance(error, Unauthorized | OfflineFirewall | StorageError):
         return render(request, error)
-    if error.status >= 500 and not isinstance(error, NotBuilt):
+    if error.status >= 500 and not isinstance(error, DiskFull):
         return render(request, error)
     return json_response({"code": error.status, "error": error.message}, status=error.status)
 

@@ -23,25 +23,33 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "title": "The server is starting",
         "checks": "Waiting for the database",
         "install": "Installing databases and design documents",
+        "index": "Building indexes",
         "config": "Loading the configuration",
+        "migrate": "Bringing the data up to date",
     },
     "es": {
         "title": "El servidor se está iniciando",
         "checks": "Esperando la base de datos",
         "install": "Instalando bases de datos y documentos de diseño",
+        "index": "Creando índices",
         "config": "Cargando la configuración",
+        "migrate": "Actualizando los datos",
     },
     "fr": {
         "title": "Le serveur démarre",
         "checks": "En attente de la base de données",
         "install": "Installation des bases de données et des documents de conception",
+        "index": "Construction des index",
         "config": "Chargement de la configuration",
+        "migrate": "Mise à jour des données",
     },
     "sw": {
         "title": "Seva inaanza",
         "checks": "Inasubiri hifadhidata",
         "install": "Inasakinisha hifadhidata na hati za usanifu",
+        "index": "Inaunda faharasa",
         "config": "Inapakia usanidi",
+        "migrate": "Inasasisha data",
     },
 }
 

@@ -37,6 +37,7 @@ class Config:
     data: Path = Path("data")
     workers: int = 2
     builds_url: str | None = None
+    supervised: bool = False  # a supervisor started this process, and starts it again after an upgrade (60 UPG-35)
     redis_url: str | None = None
     trusted_proxies: Networks = LOOPBACK  # whose X-Forwarded-* headers are believed (10 AUTH-17)
     allow_cors: bool = False  # 10 AUTH-16
@@ -66,6 +67,7 @@ class Config:
             data=Path(env.get("OUTPOST_DATA") or "data"),
             workers=whole_number(env, "OUTPOST_WORKERS", min(4, os.cpu_count() or 1), least=1, most=64),
             builds_url=env.get("BUILDS_URL") or None,
+            supervised=bool(env.get("OUTPOST_SUPERVISED")),
             redis_url=redis_url(env),
             trusted_proxies=networks(env, "OUTPOST_TRUSTED_PROXIES", cls.trusted_proxies),
             allow_cors=boolean(env, "OUTPOST_ALLOW_CORS"),

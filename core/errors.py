@@ -75,18 +75,18 @@ class UnsupportedMediaType(DomainError):
     slug = "bad_content_type"
 
 
-class NotBuilt(DomainError):
-    """An honest answer for what this version does not do."""
-
-    status = 501
-    slug = "not_implemented"
-
-
 class Unavailable(DomainError):
     """CouchDB, or another service we need, does not answer now."""
 
     status = 503
     slug = "service_unavailable"
+
+
+class DiskFull(DomainError):
+    """There is no room for it on the disk, as CouchDB says it too."""
+
+    status = 507
+    slug = "insufficient_storage"
 
 
 class Unanswered(Unavailable):
@@ -105,7 +105,6 @@ BY_STATUS: dict[int, type[DomainError]] = {
         PreconditionFailed,
         TooLarge,
         UnsupportedMediaType,
-        NotBuilt,
         Unavailable,
     )
 }

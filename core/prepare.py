@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from core.config import Config
 from core.couch.client import Couch, Database, Doc
 from core.couch.databases import ensure_databases
-from core.couch.ddocs import install, load_bundle
 from core.errors import Conflict, DomainError, InvalidInput, NotFound
+from core.migrations import migrate
 from core.settings import DEFAULT_ROLES, SETTINGS_ID, Settings, with_default_permissions
 from core.translations import BUILT_IN_ENGLISH
+from core.upgrades.installing import install_ddocs
 
 log = logging.getLogger(__name__)
 
 OLDEST_COUCHDB = (3, 0)
 SESSION_LIFETIME_S = 31_536_000
 # Of a start, in this order; the first is waiting for CouchDB (60 UPG-2).
-STEPS = ("checks", "install", "config")
+STEPS = ("checks", "install", "index", "config", "migrate")
 
 # What a fresh deployment begins with (10 PERM §5.2, 40 MSG-7, SEN-4).
 DEFAULT_SETTINGS: dict[str, Any] = {
@@ -76,24 +76,12 @@ async def prepare(couch: Couch, config: Config, begin: Callable[[str], None] = l
     await ensure_databases(config)
     main = couch.db(config.database)
     settings = await ensure_settings(main)
-    bundle = load_bundle(legacy=settings.get("client_views") == "legacy")  # DDOC-88
-    deploy_info = {"user": config.couch_admin[0], "timestamp": datetime.now(UTC).isoformat()}  # DDOC-2
-    for role, name in database_names(config).items():
-        written = await install(couch.db(name), bundle.get(role, []), deploy_info=deploy_info)
-        if written:
-            log.info("installed in %s: %s", name, ", ".join(written))
+    await install_ddocs(couch, config, settings, begin)
     begin("config")
     await ensure_translations(main)
     await ensure_session_lifetime(couch)
-
-
-def database_names(config: Config) -> dict[str, str]:
-    """The real database of each role in the bundle."""
-    return {
-        "medic": config.database,
-        "users": "_users",
-        **{role: config.db_name(role) for role in ("sentinel", "logs", "users-meta")},
-    }
+    begin("migrate")
+    await migrate(couch, config)
 
 
 async def ensure_settings(db: Database) -> Settings:

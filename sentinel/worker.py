@@ -15,6 +15,7 @@ from core.couch.changes import Batch, follow
 from core.couch.client import Couch, connect
 from core.dates import local_zone
 from core.errors import Conflict, DomainError
+from core.upgrades.runner import UpgradeRunner
 from sentinel.checkpoint import Checkpoint
 from sentinel.config_feed import ConfigFeed
 from sentinel.configuration import Configuration, is_read
@@ -133,6 +134,7 @@ class Leadership:
             due_interval_s,
         )
         self.forms = FormKeeper(self.db, lease.check)
+        self.upgrades = UpgradeRunner(couch, config, lease.check, now)
         self.operator = Operator(sentinel_db, controls, self.replay)
         # Held while changes are being written: stopping waits for it, so that no batch is left half done.
         self.writing = asyncio.Lock()
@@ -155,6 +157,7 @@ class Leadership:
                 self.announce_controls(),
                 self.repeat(self.operator.obey, OPERATOR_INTERVAL_S),
                 self.forms.follow(self.config_feed.listen(is_form)),
+                self.patiently(lambda: self.upgrades.run(heartbeat_s)),
                 *self.jobs.works(),
             ]
             await self.together(works, keeping, stop)

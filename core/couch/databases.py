@@ -27,6 +27,15 @@ SIDE_DATABASES = ("sentinel", "logs", "users-meta", "vault")
 AUDIT_DATABASE = "audit"  # made where it is written
 
 
+def database_names(config: Config) -> dict[str, str]:
+    """The real database of each role in the bundle."""
+    return {
+        "medic": config.database,
+        "users": "_users",
+        **{role: config.db_name(role) for role in ("sentinel", "logs", "users-meta")},
+    }
+
+
 async def ensure_databases(config: Config) -> None:
     """Create what is missing, open the main database to every account and close the side ones to all but admins.
 

@@ -156,7 +156,7 @@ def release_key(info: Mapping[str, Any]) -> list[Any]:
 
 
 # The same key, computed by CouchDB; kept in step with `release_key` by a test.
-RELEASES_MAP = r"""/* key: [kind, namespace, application, major, minor, patch, beta], value: build info. What can be deployed. */
+RELEASES_MAP = r"""/* key: [kind, namespace, application, major, minor, patch, beta], value: build info. All builds. */
 function (doc) {
   var info = doc.build_info;
   if (!info || doc._id !== info.namespace + ':' + info.application + ':' + info.version) { return; }

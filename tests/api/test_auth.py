@@ -39,26 +39,6 @@ async def test_roles_decide_who_is_online(client: Client, make_user: Any, roles:
     assert answer.status == (404 if online else 403)  # PERM-6, PERM-7, 10 §10 check 5
 
 
-NOT_BUILT = [
-    ("POST", "/api/v1/upgrade", ["program_officer"]),
-    ("POST", "/api/v1/upgrade/stage", ["crfo"]),
-    ("POST", "/api/v1/upgrade/complete", ["crfo"]),
-]
-
-
-@pytest.mark.parametrize(("method", "path", "roles"), NOT_BUILT)
-async def test_what_is_not_built_says_so_to_who_may_use_it(
-    client: Client, make_user: Any, method: str, path: str, roles: list[str]
-) -> None:
-    caller = await make_user("caller", roles=roles)
-    answer = await client.request(method, path, headers={**caller, **JSON})
-    anonymous = await client.request(method, path, headers=ANONYMOUS)
-
-    assert answer.status == 501
-    assert (await answer.json())["error"].endswith("not built in this version")
-    assert anonymous.status == 401  # PERM-20
-
-
 @pytest.mark.parametrize(
     ("method", "path", "roles", "refusal"),
     [
@@ -67,7 +47,7 @@ async def test_what_is_not_built_says_so_to_who_may_use_it(
         ("POST", "/api/v1/upgrade", ["chw"], REFUSED),
     ],
 )
-async def test_what_is_not_built_is_still_guarded(
+async def test_what_a_role_may_not_do_is_refused(
     client: Client, make_user: Any, method: str, path: str, roles: list[str], refusal: dict[str, Any]
 ) -> None:
     caller = await make_user("caller", roles=roles)

@@ -19,7 +19,7 @@ from api.errors import (
     render,
 )
 from api.responses import prefers_json
-from core.errors import DomainError, InvalidInput, NotBuilt, Unavailable
+from core.errors import DiskFull, DomainError, InvalidInput, Unavailable
 from tests.conftest import basic
 
 JSON = {"Accept": "application/json"}
@@ -98,8 +98,8 @@ def test_people_are_told_from_devices_by_their_user_agent(agent: str, human: boo
             id="permission",  # PERM-21
         ),
         pytest.param(
-            NotBuilt("Exports are not built"), 501, b'{"code":501,"error":"Exports are not built"}',
-            b"Exports are not built", id="not built",
+            DiskFull("5 MiB are free"), 507, b'{"code":507,"error":"5 MiB are free"}',
+            b"5 MiB are free", id="disk full",
         ),
         pytest.param(Unavailable("away"), 503, b'{"code":503,"error":"away"}', b"away", id="unavailable"),
     ],

@@ -67,7 +67,7 @@ def test_who_asks_too_early_is_told_how_far_the_start_is(tmp_path: Path) -> None
             monitoring = client.get("/api/v1/monitoring")
 
     actions = early.json()["actions"]
-    assert list(actions) == ["checks", "install", "config"]  # AUTH-128, UPG-2
+    assert list(actions) == ["checks", "install", "index", "config", "migrate"]  # AUTH-128, UPG-2
     text = "Waiting for the database"
     assert actions["checks"] == {"translation": "startup.checks", "text": text, "display": True, "started": True}
     assert "started" not in actions["install"]
