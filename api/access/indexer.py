@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from api.access.identity import identity_of
 from api.access.last_live import last_live_docs
@@ -17,7 +18,7 @@ from api.access.rules import facts_of
 from api.access.writer import Entry, IndexWriter
 from api.search.follower import SearchFollower
 from core.config import Config
-from core.couch.changes import Batch, Change, change_of, follow
+from core.couch.changes import Batch, Change, follow, read_backlog
 from core.couch.client import Couch, connect
 from core.errors import DomainError
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 BATCH = 500  # changes, with their documents, read and applied at once
+CONNECTIONS = 24  # enough for all requests of a page of the backlog
 LONGEST_WAIT_S = 10.0
 STAND_BY_S = 1.0
 LOOK_EVERY_S = 0.5  # whether the file is still there
@@ -49,7 +51,7 @@ async def run_indexer(config: Config, stop: asyncio.Event) -> None:
 
 async def keep_indexing(config: Config) -> None:
     wait_s = 0.1
-    async with connect(config, connections=4) as couch:
+    async with connect(config, connections=CONNECTIONS) as couch:
         while True:
             try:
                 async with Indexer(config, couch) as indexer:
@@ -121,38 +123,37 @@ class Indexer:
                 raise result
 
     async def catch_up(self, tell: Callable[[int, int], None]) -> None:
-        """Apply all that there is, the feed and the purges, and return. `tell` hears how many changes are in and left.
-
-        The next page is on its way while one is applied.
-        """
-        page = asyncio.create_task(self._page(self.writer.state.couch_seq))
-        try:
-            while True:
-                batch = await page
-                if batch.pending:
-                    page = asyncio.create_task(self._page(batch.last_seq))
+        """Apply all that there is, the feed and the purges. `tell` hears how many changes are in and left."""
+        async with aclosing(read_backlog(self.db, self.writer.state.couch_seq, all_leaves=True)) as pages:
+            async for batch in pages:
                 await self._apply(batch)
                 tell(self.writer.state.change, batch.pending)
-                if not batch.pending:
-                    break
-        finally:
-            page.cancel()
         await apply_purges(self.couch, self.db.name, self.writer, self._run)
 
-    async def _page(self, since: str) -> Batch:
-        answer = await self.db.changes(since, limit=BATCH, include_docs=True, style="all_docs")
-        changes = tuple(change_of(row) for row in answer["results"])
-        return Batch(changes, str(answer["last_seq"]), int(answer.get("pending") or 0))
-
     async def _apply_feed(self, search: SearchFollower) -> None:
-        since = self.writer.state.couch_seq
-        feed = follow(self.db, since, limit=BATCH, include_docs=True, all_leaves=True, heartbeat_s=self.heartbeat_s)
-        async for batch in feed:
-            state = self.writer.state
-            if batch.changes or batch.last_seq != state.couch_seq or batch.pending != state.pending:
-                await self._apply(batch)
-                search.offer(batch)
-            self._report(batch)
+        async with aclosing(self._batches()) as batches:
+            async for batch in batches:
+                state = self.writer.state
+                if batch.changes or batch.last_seq != state.couch_seq or batch.pending != state.pending:
+                    await self._apply(batch)
+                    search.offer(batch)
+                self._report(batch)
+
+    async def _batches(self) -> AsyncGenerator[Batch, None]:
+        """All that there is, then whatever comes, without end."""
+        position = self.writer.state.couch_seq
+        wishes: dict[str, Any] = {"include_docs": True, "all_leaves": True, "heartbeat_s": self.heartbeat_s}
+        while True:
+            async with aclosing(read_backlog(self.db, position, all_leaves=True)) as pages:
+                async for batch in pages:
+                    position = batch.last_seq
+                    yield batch
+            async with aclosing(follow(self.db, position, limit=BATCH, **wishes)) as feed:
+                async for batch in feed:
+                    position = batch.last_seq
+                    yield batch
+                    if batch.pending > BATCH:
+                        break
 
     async def _removed(self) -> None:
         while self._is_in_place():  # noqa: ASYNC110  the file system sends no event

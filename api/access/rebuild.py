@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from api.access import schema
-from api.access.indexer import Indexer
+from api.access.indexer import CONNECTIONS, Indexer
 from core.config import Config
 from core.couch.client import connect
 
@@ -19,7 +19,7 @@ async def rebuild(config: Config, tell: Callable[[int, int], None]) -> int:
     """
     path = config.access_index
     new = path.with_name(f"{path.stem}-new{path.suffix}")
-    async with connect(config, connections=4) as couch, Indexer(config, couch, new) as indexer:
+    async with connect(config, connections=CONNECTIONS) as couch, Indexer(config, couch, new) as indexer:
         await indexer.catch_up(tell)
         changes = indexer.writer.state.change
     schema.remove(path)  # with its companions, which would spoil another file of the same name

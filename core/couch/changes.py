@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 10.0
+PAGE = 1000  # changes, with their documents
+CRAWLS_S = 0.5  # longer for a page of the feed, and its documents are read another way
+DOCS_AT_ONCE = 50  # in one of a page's requests for documents
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ async def follow(
     all_leaves: bool = False,
     heartbeat_s: float = 25.0,
     doc_ids: list[str] | None = None,
-) -> AsyncIterator[Batch]:
+) -> AsyncGenerator[Batch, None]:
     """Batches of at most `limit` changes after `since`, without end.
 
     Long polls, so the next batch is only asked for when the last one has been dealt with: waiting is the
@@ -94,6 +98,58 @@ async def follow(
             last_seq=position,
             pending=int(answer.get("pending") or 0),
         )
+
+
+async def read_backlog(
+    db: Database, since: str, *, all_leaves: bool = False, limit: int = PAGE, crawls_s: float = CRAWLS_S
+) -> AsyncGenerator[Batch, None]:
+    """What there is after `since`, with documents, page by page; the next one is on its way while one is used.
+
+    CouchDB reads the documents of a feed one after the other, each behind whatever else reads the database: beside
+    view builds such a feed crawls. Then they are asked for by many small requests, which have as many places in that
+    queue. Raises what `Database.changes` does.
+    """
+    params: dict[str, Any] = {"limit": limit, "style": "all_docs"} if all_leaves else {"limit": limit}
+    crawls = False
+
+    async def read(position: str) -> Batch:
+        nonlocal crawls
+        started_s = time.monotonic()
+        answer = await db.changes(position, include_docs=not crawls, **params)
+        rows = await with_docs(db, answer["results"]) if crawls else answer["results"]
+        crawls = crawls or time.monotonic() - started_s > crawls_s
+        return Batch(tuple(map(change_of, rows)), str(answer["last_seq"]), int(answer.get("pending") or 0))
+
+    page = asyncio.create_task(read(since))
+    try:
+        while True:
+            batch = await page
+            if batch.pending:
+                page = asyncio.create_task(read(batch.last_seq))
+            yield batch
+            if not batch.pending:
+                return
+    finally:
+        page.cancel()
+        await asyncio.gather(page, return_exceptions=True)
+
+
+async def with_docs(db: Database, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a feed with their documents."""
+    parts = (rows[start : start + DOCS_AT_ONCE] for start in range(0, len(rows), DOCS_AT_ONCE))
+    docs: dict[str, Doc] = {}
+    for found in await asyncio.gather(*(docs_of(db, part) for part in parts)):
+        docs |= found
+    return [{**row, "doc": docs.get(row["id"])} for row in rows]
+
+
+async def docs_of(db: Database, rows: Sequence[dict[str, Any]]) -> dict[str, Doc]:
+    """The documents of rows of a feed, deleted ones as well; in their latest revision where the row's is gone."""
+    wanted = [{"id": row["id"], "rev": row["changes"][0]["rev"]} for row in rows]
+    answer = await db.request("POST", "/_bulk_get", body={"docs": wanted})
+    found = {result["id"]: leaf["ok"] for result in answer["results"] for leaf in result["docs"] if "ok" in leaf}
+    gone = [row["id"] for row in rows if row["id"] not in found and not row.get("deleted")]
+    return found | (await db.get_many(gone) if gone else {})
 
 
 def change_of(row: dict[str, Any]) -> Change:

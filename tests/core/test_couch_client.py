@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.config import Config
-from core.couch.changes import follow
+from core.couch.changes import Change, follow, read_backlog
 from core.couch.client import LARGE_BODY_BYTES, Database, winner
 from core.errors import Conflict, DomainError, Unavailable
 from tests.core.cutting_proxy import cutting
@@ -90,3 +90,26 @@ async def test_a_feed_that_failed_goes_on_where_it_was(db: Database) -> None:  #
     await feed.aclose()  # type: ignore[attr-defined]
 
     assert (seen, failing.asked) == (["first", "second"], 3)
+
+
+async def test_a_backlog_that_crawls_is_read_to_the_same_end(db: Database) -> None:
+    since = (await db.info())["update_seq"]
+    docs = [{"_id": f"n{each}", "type": "x", "n": each} for each in range(5)]
+    revs = [row["rev"] for row in await db.bulk_docs(docs)]
+    await db.bulk_docs([{"_id": "n1", "_rev": "1-0", "n": 9}], new_edits=False)  # a conflict, and it loses
+    await db.delete("n2", revs[2])
+    await db.put({"_id": "n3", "_rev": revs[3], "_deleted": True, "why": "moved"})
+
+    def told(change: Change) -> tuple[Any, ...]:
+        return change.id, change.rev, change.deleted, change.leaves, change.doc
+
+    found = {}
+    for crawls_s in (-1.0, 1e9):
+        batches = [each async for each in read_backlog(db, since, all_leaves=True, limit=1, crawls_s=crawls_s)]
+        found[crawls_s] = sorted(
+            [told(change) for batch in batches for change in batch.changes], key=lambda row: row[0]
+        )
+
+        assert [batch.pending for batch in batches] == [4, 3, 2, 1, 0]
+    assert found[-1.0] == found[1e9]
+    assert all(doc["_rev"] == rev for _, rev, _, _, doc in found[-1.0])
