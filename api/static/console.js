@@ -42,7 +42,12 @@ document.querySelectorAll("[data-unscripted]").forEach((each) => { each.hidden =
 document.querySelectorAll("[data-submit]").forEach((each) => {
   each.addEventListener("change", () => each.form.requestSubmit());
 });
-document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+/* The place of this page in a navigation that scrolls. (scrollIntoView would have the keyboard begin there.) */
+const pages = document.querySelector(".pages");
+const current = pages?.querySelector("[aria-current]");
+if (current) {
+  pages.scrollLeft += current.getBoundingClientRect().left + current.offsetWidth / 2 - pages.clientWidth / 2;
+}
 document.getElementById("errors")?.focus();
 
 for (const each of document.querySelectorAll("[data-scripted]")) {
