@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.couch.client import Couch
+
+BROWSER = Path(__file__).parents[1] / "clients" / "browser"
+UNPACKED = BROWSER / "unpacked"
 
 
 @pytest.fixture
@@ -32,12 +37,15 @@ async def browser() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Any]:
-    """A headless Chromium. Skips where playwright or Chromium is not installed."""
+    """A headless Chromium: that of the machine, else the one that scripts/test installs. Skips where there is none."""
     playwright_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-    program = shutil.which("chromium")
+    program, env = shutil.which("chromium"), dict(os.environ)
+    if program is None and (UNPACKED / "chromium").exists():
+        program = str(UNPACKED / "chromium")
+        env |= {"LD_LIBRARY_PATH": str(UNPACKED / "al2023" / "lib"), "FONTCONFIG_FILE": str(BROWSER / "fonts.conf")}
     if program is None:
         pytest.skip("chromium is not installed")
     async with playwright_api.async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], env=env)
         yield browser
         await browser.close()
