@@ -53,7 +53,8 @@ class ShortcodeSource:
         codes = await reserve_shortcodes(db, number, free=await self._looked_up())
         if number >= MANY:
             self._asked_s = time.monotonic()
-            self._ahead = asyncio.create_task(look_up(db, number))
+            # As many again to spare: what we claimed just now is not indexed when the look-up begins.
+            self._ahead = asyncio.create_task(look_up(db, len(codes[-1]), 2 * number))
         return codes
 
     async def _looked_up(self) -> list[str]:
@@ -70,9 +71,9 @@ class ShortcodeSource:
             await asyncio.gather(self._ahead, return_exceptions=True)
 
 
-async def look_up(db: Database, number: int) -> list[str]:
+async def look_up(db: Database, length: int, number: int) -> list[str]:
     with suppress(DomainError):  # who needs the codes looks again, and is told
-        return await unused(db, await current_length(db), number)
+        return await unused(db, length, number)
     return []
 
 
@@ -87,7 +88,11 @@ async def reserve_shortcodes(
     """
     if number <= 0:
         return []
-    reserved = await claim(db, free[:number])
+    reserved: list[str] = []
+    while free and len(reserved) < number:
+        wanted = number - len(reserved)
+        reserved += await claim(db, free[:wanted])
+        free = free[wanted:]
     if len(reserved) == number:
         return reserved
     length = await current_length(db)

@@ -9,7 +9,8 @@ from core.couch.changes import Change, follow
 from core.couch.client import Database
 
 LIMIT = 2000
-PAUSE_S = 0.3  # after an answer: while much is written, one answer tells of many writes
+MANY = 50  # an answer of so many changes is followed by a pause: while much is written, one tells of many writes
+PAUSE_S = 0.3
 
 
 class ConfigFeed:
@@ -39,7 +40,7 @@ class ConfigFeed:
                 for concerns, queue in self._listeners:
                     if concerns(change.id):
                         queue.put_nowait(change)
-            if len(batch.changes) < LIMIT:
+            if MANY <= len(batch.changes) < LIMIT:
                 await asyncio.sleep(PAUSE_S)
 
 

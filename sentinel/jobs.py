@@ -22,7 +22,7 @@ from core.errors import DomainError
 from core.outbound import pushes
 from sentinel.configuration import Configuration
 from sentinel.controls import Controls
-from sentinel.lease import Lease, LeaseLost
+from sentinel.lease import Lease
 from sentinel.processor import Processor
 from sentinel.schedule.background_cleanup import clean_up
 from sentinel.schedule.destinations import TIMEOUT_S
@@ -33,6 +33,7 @@ from sentinel.schedule.reminders import send_reminders
 from sentinel.schedule.user_meta import gather_when_due
 from sentinel.sms_jobs import SmsJobs
 from sentinel.state import WorkerState
+from sentinel.transitions.change import LeaseLost
 
 log = logging.getLogger(__name__)
 

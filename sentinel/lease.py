@@ -13,16 +13,13 @@ from collections.abc import Callable
 from core.couch.client import Database, Doc
 from core.errors import Conflict, DomainError, NotFound
 from sentinel.holder import Holder
+from sentinel.transitions.change import LeaseLost
 
 log = logging.getLogger(__name__)
 
 # A whole document, not a local one: CouchDB detects conflicts only for these.
 LEASE_ID = "lease:sentinel"
 TTL_S = 10.0
-
-
-class LeaseLost(Exception):
-    """Another worker is active now, or may be: write nothing more."""
 
 
 def owner_name() -> str:

@@ -15,14 +15,13 @@ from core.dates import local_zone, moment_of
 from core.documents import Doc
 from core.errors import Conflict
 from core.shortcodes import ShortcodeSource
-from sentinel.lease import LeaseLost
 from sentinel.retries import Failure, Retries
 from sentinel.transitions import Transitions
 from sentinel.transitions.change import Change, PutOff
 from sentinel.transitions.infodocs import new_infodoc, read_infodocs, result_of, save_infodocs, unmark
 from sentinel.transitions.mark_for_outbound import QUEUED
 from sentinel.transitions.notes import info_id, save_notes
-from sentinel.transitions.run import carry_out, in_waves, is_due, is_outage, storable, write
+from sentinel.transitions.run import carry_out, concerns_all, in_waves, is_due, storable, write
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ class Processor:
         try:
             await self.process_wave(wave, transitions)
         except Exception as error:  # a bug of ours must cost one change, not stop the worker at it for ever
-            if is_outage(error) or isinstance(error, LeaseLost):
+            if concerns_all(error):
                 raise
             if len(wave) > 1:
                 for change in wave:

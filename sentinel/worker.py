@@ -22,15 +22,16 @@ from sentinel.configuration import Configuration, is_read
 from sentinel.controls import Controls
 from sentinel.forms import FormKeeper, is_form
 from sentinel.jobs import Jobs
-from sentinel.lease import TTL_S, Lease, LeaseLost, owner_name
+from sentinel.lease import TTL_S, Lease, owner_name
 from sentinel.operator import Operator
 from sentinel.processor import Processor
 from sentinel.retries import Retries
 from sentinel.state import WorkerState
+from sentinel.transitions.change import LeaseLost
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = 200
+BATCH_SIZE = 400
 DUE_INTERVAL_S = 60.0
 RETRY_INTERVAL_S = 1.0
 OPERATOR_INTERVAL_S = 0.5

@@ -20,7 +20,7 @@ from core.sms_tasks import Task, due_ms, messages_of, set_state
 from core.templates import InvalidTemplate
 from sentinel.transitions.change import copied
 from sentinel.transitions.lookups import Lookups
-from sentinel.transitions.run import is_outage, write
+from sentinel.transitions.run import concerns_all, write
 from sentinel.transitions.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ async def send_page(
     failures = await lookups.rounds.run(send(each, lookups, tools, window) for each in candidates)
     for each, failure in zip(candidates, failures, strict=True):
         if failure is not None:
-            if not isinstance(failure, Exception) or is_outage(failure):
+            if not isinstance(failure, Exception) or concerns_all(failure):
                 raise failure
             log.error("due messages of %s failed", each.doc["_id"], exc_info=failure)
     changed = [each.small for each in candidates if each.small is not None]

@@ -117,7 +117,8 @@ def make_tools(
     """`now` may be in any timezone: the transitions reckon in the server's own."""
 
     def local_now() -> datetime:
-        return now().astimezone(local_zone())
+        moment, zone = now(), local_zone()
+        return moment if moment.tzinfo == zone else moment.astimezone(zone)
 
     guard = duplicates or DuplicateGuard(local_now)
     return Tools(Messenger(settings, translations, local_now, guard), PhoneRules.from_settings(settings), local_now)

@@ -18,6 +18,10 @@ class PutOff(Exception):
     """What a transition has to know is not there yet: nothing of the change is done now, all of it a little later."""
 
 
+class LeaseLost(Exception):
+    """Another worker is active now, or may be: write nothing more."""
+
+
 @dataclass
 class Change:
     """`doc` is hydrated when the transitions see it. `seq` is None for a document that was never stored.

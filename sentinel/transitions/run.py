@@ -12,7 +12,7 @@ from core.documents import Doc
 from core.errors import Conflict, DomainError
 from core.lineage import hydrate, minify
 from core.shortcodes import Reserve, reserve_shortcodes
-from sentinel.transitions.change import EVERYTHING, Change, PutOff, Transition, copied, subject_order_keys
+from sentinel.transitions.change import EVERYTHING, Change, LeaseLost, PutOff, Transition, copied, subject_order_keys
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.rounds import Unanswered
 from sentinel.transitions.tools import Tools
@@ -86,7 +86,7 @@ async def react(changes: Sequence[Change], transitions: Sequence[Transition], to
     hydrated = [change for change in changes if change.failure is None]
     failures = await lookups.rounds.run(through(change, transitions, tools, lookups) for change in hydrated)
     for change, failure in zip(hydrated, failures, strict=True):
-        if failure is None or (isinstance(failure, Exception) and not is_outage(failure)):
+        if failure is None or (isinstance(failure, Exception) and not concerns_all(failure)):
             change.failure = failure
         else:
             raise failure
@@ -99,10 +99,10 @@ async def hydrate_changes(changes: Sequence[Change], db: Database) -> None:
         for change, doc in zip(changes, await hydrate(db, copies), strict=True):
             change.doc = doc
     except Exception as error:  # hydrated one by one, the document that causes it is found and fails alone
-        if len(changes) == 1 and not is_outage(error):
+        if len(changes) == 1 and not concerns_all(error):
             log.exception("document %s cannot be hydrated", changes[0].id)
             changes[0].failure = error
-        elif is_outage(error):
+        elif concerns_all(error):
             raise
         else:
             for change in changes:
@@ -119,7 +119,7 @@ async def through(change: Change, transitions: Sequence[Transition], tools: Tool
         except (Unanswered, PutOff):
             raise
         except Exception as error:  # a transition may fail in any way, the others go on (TRN-8); cancelling passes
-            if is_outage(error):
+            if concerns_all(error):
                 raise
             note_error(change, transition, tools, error)
 
@@ -149,9 +149,9 @@ def note_error(change: Change, transition: Transition, tools: Tools, error: Exce
         change.thrown.append(text)
 
 
-def is_outage(error: Exception) -> bool:
-    """Whether it is CouchDB that failed and not the document."""
-    return isinstance(error, DomainError) and error.status >= 500
+def concerns_all(error: Exception) -> bool:
+    """Whether it is CouchDB that failed, or our right to write that ended, and not the document."""
+    return isinstance(error, LeaseLost) or (isinstance(error, DomainError) and error.status >= 500)
 
 
 async def write_others(changes: Sequence[Change], db: Database) -> None:
@@ -209,7 +209,7 @@ async def write_part(db: Database, docs: Sequence[Doc]) -> list[Row]:
     try:
         return await db.bulk_docs(docs)
     except DomainError as error:
-        if is_outage(error):
+        if concerns_all(error):
             raise
         if len(docs) == 1:
             return [{"id": docs[0]["_id"], "error": error.slug, "reason": error.message}]

@@ -122,8 +122,8 @@ class Deployment:
         tools = make_tools(settings, await load_translations(self.db), self.clock, self.duplicates)
         return load(settings, tools)
 
-    def processor(self, db: Database | None = None) -> Processor:
-        return Processor(db or self.db, self.sentinel_db, self.retries, now=self.clock)
+    def processor(self, db: Database | None = None, **options: Any) -> Processor:
+        return Processor(db or self.db, self.sentinel_db, self.retries, now=self.clock, **options)
 
     async def store(self, *docs: Doc) -> None:
         rows = await self.db.bulk_docs([{"reported_date": self.clock.ms, **doc} for doc in docs])

@@ -16,6 +16,7 @@ from core.errors import InvalidInput
 from core.settings import Settings
 from core.translations import Translations
 from sentinel.transitions import load, make_tools
+from sentinel.transitions.change import LeaseLost
 from sentinel.transitions.muting_effects import PAGE_CONTACTS
 from tests.sentinel.conftest import CHW_PHONE, Clock, Deployment, codes, texts
 
@@ -67,6 +68,22 @@ def test_muting_without_forms_is_refused(clock: Clock) -> None:
     settings = Settings({"transitions": {"muting": True}, "muting": {"unmute_forms": ["U"]}})
     with pytest.raises(InvalidInput, match=r"muting\.mute_forms: expected a list"):
         load(settings, make_tools(settings, Translations(), clock))
+
+
+async def test_lease_that_is_lost_meanwhile_is_no_error_of_the_report(muting: Deployment) -> None:  # SEN-1, TRN-8
+    asked = iter([True, False])  # lost when the transition wants to write, and held again when the report is written
+
+    def may_write() -> None:
+        if not next(asked, True):
+            raise LeaseLost("for a moment")
+
+    await muting.store(report("m1", "MUTE"))
+    with pytest.raises(LeaseLost):
+        await muting.process(processor=muting.processor(may_write=may_write))
+    assert "errors" not in await muting.db.get("m1")
+
+    await muting.process()
+    assert texts(await muting.db.get("m1")) == ["mute"]
 
 
 async def test_contact_and_all_below_are_muted(muting: Deployment, clock: Clock) -> None:  # TR-MUT-1, TR-MUT-4..8

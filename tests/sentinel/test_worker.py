@@ -16,7 +16,8 @@ from core.couch.client import Couch, Database, Doc
 from core.dates import iso_of
 from core.errors import DomainError
 from sentinel.checkpoint import Checkpoint
-from sentinel.lease import LEASE_ID, Lease, LeaseLost
+from sentinel.lease import LEASE_ID, Lease
+from sentinel.transitions.change import LeaseLost
 from sentinel.worker import run_worker
 from tests.conftest import eventually, free_port
 from tests.sentinel.conftest import SETTINGS, Clock, Deployment, texts
