@@ -29,6 +29,7 @@ CONTENT_TYPES = {
     "docs.css": "text/css",
     "console.js": "application/javascript",
     "console.css": "text/css",
+    "form-preview.css": "text/css",
 }
 LOGO_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
 

@@ -10,10 +10,11 @@ import logging
 from collections.abc import AsyncIterable, Callable, Iterable
 
 from core.couch.changes import Change
-from core.couch.client import Database
-from core.errors import DomainError
+from core.couch.client import Database, Doc
+from core.errors import DomainError, InvalidInput, TooLarge
 from core.xforms.catalogue import PREFIX
 from core.xforms.converter import Converter
+from core.xforms.form_errors import FormErrors
 from core.xforms.generated import refresh
 
 log = logging.getLogger(__name__)
@@ -22,10 +23,13 @@ RETRY_S = 1.0
 
 
 class FormKeeper:
-    """Converts every form at the start and each one that changes. One that cannot be converted is logged and left."""
+    """Converts every form at the start and each one that changes. One that cannot be converted is told of and left."""
 
-    def __init__(self, db: Database, may_write: Callable[[], None], converter: Converter | None = None) -> None:
+    def __init__(
+        self, db: Database, errors: FormErrors, may_write: Callable[[], None], converter: Converter | None = None
+    ) -> None:
         self.db = db
+        self.errors = errors
         self.may_write = may_write
         self.converter = converter or Converter()
 
@@ -47,11 +51,20 @@ class FormKeeper:
             doc = await self.db.find(doc_id)
             if doc is not None:
                 self.may_write()
-                await refresh(self.db, self.converter, doc)
+                await self.errors.note(doc_id, doc["_rev"], await self.convert(doc))
         except DomainError as error:
             log.warning("%s is not converted: %s", doc_id, error.message)
             return error.status != 503
         return True
+
+    async def convert(self, doc: Doc) -> str | None:
+        """Refresh what is made of the form; what is wrong with it, if anything is."""
+        try:
+            await refresh(self.db, self.converter, doc)
+        except (InvalidInput, TooLarge) as error:
+            log.warning("%s is not converted: %s", doc["_id"], error.message)
+            return error.message
+        return None
 
     async def close(self) -> None:
         await self.converter.close()

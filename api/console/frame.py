@@ -181,7 +181,7 @@ def errors_by_field(error: DomainError, fields: Collection[str]) -> dict[str, st
 
 
 def done(request: web.Request, path: str, key: str, *, kind: str = "good", **values: Any) -> web.Response:
-    """After an action: back to a page, which says the text of `key` once. `kind` is good or bad."""
+    """After an action: back to a page, which says the text of `key` once. `kind` is good, warn or bad."""
     response = web.Response(status=303, headers={"Location": path})
     told = quote(orjson.dumps([kind, key, {name: str(value) for name, value in values.items()}]), safe="")
     response.set_cookie(FLASH, told, path="/admin", max_age=FLASH_S, httponly=True, samesite="Strict")
@@ -193,7 +193,7 @@ def flash_of(request: web.Request) -> tuple[str, str, dict[str, str]] | None:
         kind, key, values = orjson.loads(unquote(request.cookies.get(FLASH, "")))
     except ValueError:
         return None
-    if kind not in ("good", "bad") or not isinstance(key, str) or not isinstance(values, dict):
+    if kind not in ("good", "warn", "bad") or not isinstance(key, str) or not isinstance(values, dict):
         return None
     return kind, key, values
 

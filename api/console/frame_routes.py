@@ -13,7 +13,7 @@ from core.errors import InvalidInput
 
 
 async def get_asset(request: web.Request) -> web.Response:
-    """GET /admin/console.css and /admin/console.js."""
+    """GET /admin/console.css, /admin/console.js and /admin/form-preview.css."""
     return asset(request.match_info["name"])
 
 
@@ -29,6 +29,6 @@ async def choose_language(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/admin/{name:console[.](?:css|js)}", get_asset),
+    web.get("/admin/{name:console[.](?:css|js)|form-preview[.]css}", get_asset),
     web.post("/admin/language", as_page(choose_language)),
 ]

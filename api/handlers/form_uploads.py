@@ -82,7 +82,12 @@ async def post_form(request: web.Request) -> web.Response:
     stays. 400 names sheet, row and cell in `details.problems`. Permission: can_configure.
     """
     require(request, "can_configure")
-    brought = await read_upload(request)
+    uploaded, is_new = await store_form(request, await read_upload(request))
+    return json_response(uploaded, status=201 if is_new else 200)
+
+
+async def store_form(request: web.Request, brought: Brought) -> tuple[Uploaded, bool]:
+    """Store what an author brought; and whether that form was not there before. InvalidInput, TooLarge, Conflict."""
     xform, conversion = await converted(request.config_dict[CONVERTER], brought)
     definition = await asyncio.to_thread(read_xform, xform)
     check_code(definition.id)
@@ -94,9 +99,9 @@ async def post_form(request: web.Request) -> web.Response:
         lambda doc: with_generated(doc, conversion) if is_converted(doc) else doc,
     )
     if changed:
-        note_writes(request, [upload.doc_id])
+        note_writes(request, {upload.doc_id: doc["_rev"]})
     missing = [f"The form names {name}, which it has no file for." for name in missing_media(doc, definition)]
-    answer: Uploaded = {
+    uploaded: Uploaded = {
         "ok": True,
         "id": upload.doc_id,
         "rev": doc["_rev"],
@@ -105,7 +110,7 @@ async def post_form(request: web.Request) -> web.Response:
         "changed": changed,
         "warnings": [*conversion.warnings, *missing],
     }
-    return json_response(answer, status=201 if changed and doc["_rev"].startswith("1-") else 200)
+    return uploaded, changed and doc["_rev"].startswith("1-")
 
 
 async def converted(converter: Converter, brought: Brought) -> tuple[bytes, Conversion]:

@@ -1,0 +1,60 @@
+"""What administrators are told of the forms, and of what is wrong with them (FORM-9, FORM-16, FORM-65)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp.test_utils import TestClient
+
+from core.couch.client import Database
+from tests.api.forms.projects import BEDNET_XFORM, NET_VISIT, attachment, form_doc, md5_of, xform_of
+from tests.conftest import eventually
+
+Client = TestClient[Any, Any]
+XFORM = xform_of(NET_VISIT)
+BROKEN = XFORM.replace('nodeset="/data/sick"', 'nodeset="sick"')
+
+
+async def test_every_form_is_told_with_what_is_wrong_with_it(client: Client, db: Database, sentinel: Any) -> None:
+    collect = form_doc("collect", BEDNET_XFORM, context={"collect": True})
+    collect["_attachments"]["net.png"] = attachment("image/png", b"x")
+    nameless = {name: value for name, value in form_doc("nameless", XFORM).items() if name != "internalId"}
+    docs = [collect, nameless, form_doc("contact:clinic:create", XFORM), form_doc("broken", BROKEN)]
+    await db.bulk_docs([*docs, form_doc("unreadable", "<a>")])
+
+    async def told() -> Any:
+        forms = {each["id"]: each for each in await (await client.get("/api/v2/forms")).json()}
+        is_done = "relative nodeset" in forms["form:broken"].get("problem", "")
+        return is_done and "problem" not in forms["form:contact:clinic:create"] and forms
+
+    forms = await eventually(told)
+    doc = await db.get("form:broken")
+    await db.put({**doc, "_attachments": {"xml": attachment("text/xml", XFORM.encode())}})
+
+    assert forms["form:collect"] == {
+        "id": "form:collect",
+        "rev": forms["form:collect"]["rev"],
+        "code": "collect",
+        "title": "collect",
+        "kind": "collect",
+        "version": "2031020301",
+        "uploaded": 1_927_000_000_000,
+        "md5": md5_of(BEDNET_XFORM.encode()),
+        "size": len(BEDNET_XFORM),
+        "media": ["net.png"],
+    }
+    assert forms["form:contact:clinic:create"]["kind"] == "contact"  # FORM-9
+    assert forms["form:nameless"]["problem"].startswith("internalId: ")  # FORM-16
+    assert "not well-formed" in forms["form:unreadable"]["problem"]
+
+    async def mended() -> bool:
+        forms = {each["id"]: each for each in await (await client.get("/api/v2/forms")).json()}
+        return "problem" not in forms["form:broken"]
+
+    await eventually(mended)  # FORM-65
+
+
+async def test_the_summaries_are_for_administrators(client: Client, make_user: Any) -> None:
+    answer = await client.get("/api/v2/forms", headers=await make_user("asha", roles=["chw"]))
+
+    assert answer.status == 403
