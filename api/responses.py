@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -56,9 +57,15 @@ class Stream(web.StreamResponse):
         )
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._zip is not None:
-            data = self._zip.compress(data) + self._zip.flush(zlib.Z_SYNC_FLUSH)
+        if self._zip is not None and len(data) > LARGEST_COMPRESSED_INLINE_BYTES:
+            data = await asyncio.to_thread(self._packed, data)
+        elif self._zip is not None:
+            data = self._packed(data)
         await super().write(data)
+
+    def _packed(self, data: bytes | bytearray | memoryview) -> bytes:
+        packed: bytes = self._zip.compress(data) + self._zip.flush(zlib.Z_SYNC_FLUSH)
+        return packed
 
     async def write_eof(self, data: bytes = b"") -> None:
         if self._zip is not None:

@@ -12,10 +12,11 @@ ANCESTORS = 4  # revisions looked back; repeated deletions of one document are r
 
 
 async def last_live_docs(db: Database, tombstones: Mapping[str, Doc]) -> dict[str, Doc]:
-    """The last live body of each deleted document, by id; two requests for any number of documents.
+    """The last live body of each deleted document, by id; three requests for any number of documents.
 
     `tombstones` are the deleted revisions (`_id`, `_rev`). When compaction has removed the older bodies, a tombstone
-    that kept its content speaks for itself; a bare one is left out, so nobody is told of it.
+    that kept its content speaks for itself; for a bare one the document does that CHT 3 kept of it (REPL-21). One of
+    which nothing is left is left out, so nobody is told of it.
     """
     if not tombstones:
         return {}
@@ -32,7 +33,15 @@ async def last_live_docs(db: Database, tombstones: Mapping[str, Doc]) -> dict[st
     for doc_id, doc in tombstones.items():
         if doc_id not in found and not is_deletion_stub(doc):
             found[doc_id] = doc
-    return found
+    return found | await kept_by_cht(db, {doc_id: doc for doc_id, doc in tombstones.items() if doc_id not in found})
+
+
+async def kept_by_cht(db: Database, tombstones: Mapping[str, Doc]) -> dict[str, Doc]:
+    """The last bodies that CHT 3 kept in documents of their own when it saw the deletions (35 MOD-96)."""
+    names = {f"{doc_id}____{doc['_rev']}____tombstone": doc_id for doc_id, doc in tombstones.items()}
+    kept = await db.get_many(names) if names else {}
+    bodies = {names[name]: doc.get("tombstone") for name, doc in kept.items() if doc.get("type") == "tombstone"}
+    return {doc_id: body for doc_id, body in bodies.items() if isinstance(body, dict)}
 
 
 async def revisions(db: Database, wanted: list[dict[str, str]], **params: Any) -> dict[str, list[Doc]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
@@ -114,22 +115,24 @@ class Listing(NamedTuple):
     """The live documents of a scope: how many, and as the members of a JSON array `{"id":..,"rev":..}`, by id.
 
     `purged` were left out of all the rest; `tasks` are among `total`. `subjects` is the size of the subject set.
+    `digest` is the same for the same documents in the same revisions.
     """
 
     total: int
     tasks: int
     purged: int
     subjects: int
-    text: str
+    text: bytes
+    digest: str
 
     def rows(self) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = orjson.loads(f"[{self.text}]")
+        found: list[dict[str, str]] = orjson.loads(b"[%b]" % self.text)
         return found
 
 
 LIST = f"""
 SELECT COUNT(*) FILTER (WHERE NOT purged), COUNT(*) FILTER (WHERE NOT purged AND task), COUNT(*) FILTER (WHERE purged),
-  (SELECT COUNT(*) FROM subject), COALESCE(GROUP_CONCAT(member) FILTER (WHERE NOT purged), '')
+  (SELECT COUNT(*) FROM subject), CAST(COALESCE(GROUP_CONCAT(member) FILTER (WHERE NOT purged), '') AS BLOB)
 FROM (
   SELECT flags & {KIND_BITS} = {Kind.TASK:d} AS task,
     {PURGED} AS purged,
@@ -149,6 +152,7 @@ def listing(connection: sqlite3.Connection, scope: Scope) -> Listing:
     try:
         ground = ground_of(connection, scope)
         sql, args = visible_sql(ground, LIVE)
-        return Listing._make(connection.execute(sql + LIST, args).fetchone())
+        total, tasks, purged, subjects, text = connection.execute(sql + LIST, args).fetchone()
     finally:
         connection.execute("COMMIT")
+    return Listing(total, tasks, purged, subjects, text, blake2b(text, digest_size=16).hexdigest())

@@ -1,4 +1,4 @@
-"""What phones reported of themselves is gathered from users' own databases (40 JOB-REP-1)."""
+"""What phones reported of themselves is gathered from users' own databases (40 JOB-REP-1, REPL-128)."""
 
 from __future__ import annotations
 

@@ -285,3 +285,26 @@ async def test_wrong_numbers_are_400(district: Any, query: str) -> None:
 
     assert response.status == 400
     assert (await response.json())["error"] == "bad_request"
+
+
+async def test_what_cht_kept_of_deleted_documents_speaks_for_them(district: Any) -> None:
+    # REPL-21, REPL-36, REPL-76
+    since = await last_seq(district)
+    rev = "2-" + "b" * 32
+    bodies = [visit("own", "60001"), visit("foreign", "C2"), {"_id": "C9", "type": "clinic", "parent": H1}]
+    kept = [
+        {"_id": f"{doc['_id']}____{rev}____tombstone", "type": "tombstone", "tombstone": {**doc, "_rev": rev}}
+        for doc in bodies
+    ]
+    await district.db.bulk_docs(kept)
+    bare = [{"_id": doc["_id"], "_rev": rev, "_deleted": True} for doc in [*bodies, {"_id": "unknown"}]]
+    await district.db.bulk_docs(bare, new_edits=False)
+    await district.db.put(visit("about-deleted", "C9"))
+
+    answer = await changes(district, f"since={since}")
+
+    assert {row["id"]: row.get("deleted") for row in answer["results"]} == {
+        "own": True,
+        "C9": True,
+        "about-deleted": None,
+    }

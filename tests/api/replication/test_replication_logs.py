@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
+from api.access.listing import Listing
 from api.app import create_app
+from api.replication.logs import ReplicationLog
+from api.sessions import User
 from core.config import Config
 from core.couch.client import Couch, Database
 from tests.conftest import eventually
@@ -171,3 +174,18 @@ async def test_only_server_administrators_read_logs(district: Any, path: str, ma
     ) as response:
         assert response.status == 401
         assert response.headers["WWW-Authenticate"].startswith("Basic")
+
+
+async def test_a_list_that_is_too_long_is_logged_once_an_hour(logs: Database, caplog: Any) -> None:
+    # REPL-80, REPL-130
+    user = User("asha", ("chw",), offline=True)
+    hour_ms, moments = 3_600_000, [0]
+    log = ReplicationLog(logs, set(), lambda: moments[0])
+
+    def warnings() -> int:
+        return sum("asha replicates 10000 documents" in record.message for record in caplog.records)
+
+    for count, moment_ms, expected in ((9_999, 0, 0), (10_000, 1, 1), (10_000, hour_ms, 1), (10_000, hour_ms + 2, 2)):
+        moments[0] = moment_ms
+        log.note_count(user, Listing(count, 0, 0, 0, b"", ""))
+        assert warnings() == expected

@@ -251,3 +251,22 @@ async def test_database_info_is_the_least_pouchdb_needs(district: Any) -> None:
 
     assert set(info) <= {"db_name", "update_seq", "instance_start_time", "doc_count"}
     assert info["db_name"] == district.db.name
+
+
+async def test_a_list_that_the_phone_has_is_not_sent_again(district: Any) -> None:
+    # REPL-147
+    async def ask(etag: str = "", user: Any = None) -> Any:
+        headers = {**(user or district.asha), "If-None-Match": etag}
+        response = await district.client.get("/api/v1/replication/get-ids", headers=headers)
+        return response.status, response.headers["ETag"], await response.read()
+
+    _, etag, _ = await ask()
+    await district.db.put({"_id": "foreign", "type": "clinic", "parent": {"_id": "H2"}})
+    same = await ask(f'"other", {etag}')
+    others = await ask(etag, district.sue)
+    await district.db.put({**await district.db.get("R1"), "changed": True})
+    changed = await ask(etag)
+
+    assert same == (304, etag, b"")
+    assert others[0] == changed[0] == 200
+    assert len({etag, others[1], changed[1]}) == 3

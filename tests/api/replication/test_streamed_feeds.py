@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import ClientTimeout
 
 from tests.api.replication.conftest import C1, H1, clinic, report
 
@@ -243,3 +244,32 @@ async def test_wrong_parameters_of_a_stream_are_400(district: Any, query: str) -
 
     assert response.status == 400
     assert (await response.json())["error"] == "bad_request"
+
+
+async def test_hours_cut_nothing_short(district: Any) -> None:
+    # AUTH-18
+    begun, go_on, hours = asyncio.Event(), asyncio.Event(), ClientTimeout(total=None)
+
+    async def slow_body() -> AsyncIterator[bytes]:
+        yield b'{"type":"data_record","form":"visit",'
+        begun.set()
+        await go_on.wait()
+        yield b'"fields":{"patient_id":"60001"}}'
+
+    end, path = await end_of(district), "/medic/_changes?feed=longpoll&since="
+    headers = {**district.asha, "Content-Type": "application/json"}
+    held = asyncio.create_task(district.client.get(path + end, headers=headers, timeout=hours))
+    upload = asyncio.create_task(district.client.put("/medic/slow", data=slow_body(), headers=headers, timeout=hours))
+    await begun.wait()
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    loop.time = lambda: clock() + 6 * 3600  # type: ignore[method-assign]
+    for _ in range(20):  # whatever was to happen within these hours happens now
+        await asyncio.sleep(0)
+    assert not held.done()
+    assert not upload.done()
+    go_on.set()
+
+    assert (await upload).status == 201
+    answer = await (await held).json()
+    assert [row["id"] for row in answer["results"]] == ["slow"]
