@@ -110,10 +110,15 @@ LIFESPANS = (
 )
 
 
-async def end_feeds(app: web.Application) -> None:
-    """On stop: nobody waits for news any longer."""
+def end_held_feeds(app: web.Application) -> None:
+    """Whoever waits for news is answered with what there is, and comes back on another connection."""
     app[STOPPING].set()
     app[ACCESS].watch.wake_all()
+
+
+async def end_feeds(app: web.Application) -> None:
+    """On stop: nobody waits for news any longer."""
+    end_held_feeds(app)
     feeds = app[OPEN_FEEDS]
     for answer in list(feeds):
         answer.close()

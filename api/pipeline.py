@@ -18,7 +18,7 @@ from api.browser_policy import protect
 from api.cookies import set_session_cookie
 from api.credentials import RENEWED_SESSION
 from api.errors import STARTED, Handler
-from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, USER
+from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, STOPPING, USER
 from api.request_metrics import CLIENT_LEFT, REQUEST_METRICS, route_of
 from api.responses import compress
 from core import logging as request_log
@@ -139,6 +139,9 @@ def finished(unfinished: set[asyncio.Future[web.StreamResponse]], task: asyncio.
 async def before_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal: the status line is about to be sent."""
     request[STARTED] = True
+    if request.config_dict[STOPPING].is_set():
+        response.force_close()
+        response.headers["Connection"] = "close"  # the client's next request goes to whoever listens then
     protect(request.config_dict[CONFIG], request, response)
     if REQUEST_ID in request:
         response.headers["X-Request-Id"] = request[REQUEST_ID]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NotRequired, TypedDict
 
@@ -12,10 +13,10 @@ from api.errors import is_human
 from api.login_page import PAGE_POLICY, asset, templates
 from api.operations import Access, Operation, describe
 from api.responses import json_response, prefers_json, weighted
-from core.config import Config
 from core.prepare import STEPS
 
 SHUTDOWN_S = 0.2
+BACKLOG = 1024
 RETRY_AFTER_S = 2
 # CouchDB, where a deployment keeps its own translations, may not be up yet.
 TEXTS: Mapping[str, Mapping[str, str]] = {
@@ -142,13 +143,14 @@ def wants_page(request: web.Request) -> bool:
 
 
 @asynccontextmanager
-async def answering_startup(config: Config) -> AsyncIterator[StartUp]:
-    """Answer on the API's address, which others share, while the block lasts."""
+async def answering_startup(listeners: Sequence[socket.socket]) -> AsyncIterator[StartUp]:
+    """Answer what comes to the API's sockets while the block lasts; they listen on afterwards."""
     start_up = StartUp()
     runner = web.AppRunner(create_startup_app(start_up), access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, config.host, config.port, reuse_port=True).start()
+        for listener in listeners:
+            await web.SockSite(runner, listener.dup(), backlog=BACKLOG).start()
         yield start_up
     finally:
         await runner.cleanup()

@@ -6,12 +6,15 @@ import fcntl
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 from core.config import Config
 
 PASSWORD_FILE = "admin-password"
+BACKLOG = 1024  # connections of one API process that wait to be accepted
 
 
 class CannotStart(Exception):
@@ -66,10 +69,18 @@ def free_port(host: str, port: int, purpose: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def hold_port(host: str, port: int) -> socket.socket:
-    """A bound, silent socket which keeps the shared port ours while API processes come and go."""
+@contextmanager
+def listening(host: str, port: int, workers: int) -> Iterator[list[socket.socket]]:
+    """A socket for each API process, all listening on the same port, which stay while the processes come and go.
+
+    The system spreads connections over them, and keeps those that nobody accepts at the moment.
+    """
     number = free_port(host, port, "the API")
-    return bind(host, number, "the API", shared=True)
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(bind(host, number, "the API", shared=True)) for _ in range(workers)]
+        for each in sockets:
+            each.listen(BACKLOG)
+        yield sockets
 
 
 def bind(host: str, port: int, purpose: str, *, shared: bool = False) -> socket.socket:

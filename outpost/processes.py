@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -15,8 +16,12 @@ from core.config import Config
 
 log = logging.getLogger(__name__)
 
-# Set for a process that the supervisor started: it stops when the supervisor's end of its standard input closes.
+# Set for a process that the supervisor started. Its standard input is a socket: the process stops when the supervisor's
+# end closes, and says there that it is ready.
 SUPERVISED = "OUTPOST_SUPERVISED"
+READY = b"ready\n"
+# The number of the file handle on which a worker finds its listening socket.
+LISTENER = "OUTPOST_LISTENER"
 
 
 async def run_store(config: Config) -> None:
@@ -28,17 +33,34 @@ async def run_store(config: Config) -> None:
 
 
 async def run_worker(config: Config) -> None:
+    """SIGUSR1 makes it leave its place to another worker: it accepts nothing more, and ends when all is answered."""
     from api.server import serve
 
     if config.metrics_dir:
         config.metrics_dir.mkdir(parents=True, exist_ok=True)
-    await until_stopped(lambda stop: serve(config, stop))
+    leave = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, leave.set)
+    listener = inherited_listener()
+    await until_stopped(lambda stop: serve(config, stop, listener=listener, leave=leave, ready=say_ready))
+
+
+def inherited_listener() -> socket.socket | None:
+    """The listening socket that the supervisor keeps for this worker and those after it."""
+    number = os.environ.get(LISTENER)
+    return socket.socket(fileno=int(number)) if number else None
+
+
+def say_ready() -> None:
+    """Tell the supervisor that this process does its work now."""
+    if os.environ.get(SUPERVISED):
+        os.write(sys.stdin.fileno(), READY)
 
 
 async def run_index(config: Config) -> None:
     from api.access.indexer import run_indexer
 
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    say_ready()
     await until_stopped(lambda stop: run_indexer(config, stop))
 
 
@@ -51,6 +73,7 @@ async def run_sentinel(config: Config) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, controls.toggle)
     loop.add_signal_handler(signal.SIGUSR2, controls.run_jobs)
+    say_ready()
     await until_stopped(lambda stop: run(config, stop, controls=controls))
 
 

@@ -8,89 +8,20 @@ import os
 import shutil
 import signal
 import socket
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-
-from prometheus_client.multiprocess import mark_process_dead
 
 from api.startup import answering_startup
 from core.config import Config
 from core.couch.client import connect
 from outpost import machine
-from outpost.processes import SUPERVISED
+from outpost.children import Child
 from outpost.readiness import make_ready
+from outpost.upgrades import UpgradeWatch
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 10.0
-HEALTHY_AFTER_S = 30.0
 STOP_STORE_S = 2.5
-
-
-@dataclass
-class Child:
-    """One process that should be running: `outpost <command>`."""
-
-    name: str
-    command: str
-    env: Mapping[str, str]
-    process: asyncio.subprocess.Process | None = None
-    pause_s: float = FIRST_PAUSE_S
-    stopping: bool = False
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    async def run(self) -> None:
-        """Keep it running until told to stop: a death is followed by a restart after a growing pause."""
-        while not self.stopping:
-            started = time.monotonic()
-            code = await self.run_once()
-            if self.stopping:
-                return
-            self.pause_s = FIRST_PAUSE_S if time.monotonic() - started > HEALTHY_AFTER_S else self.pause_s
-            log.warning("%s ended (%s); starting it again in %.1f s", self.name, how_it_ended(code), self.pause_s)
-            await asyncio.sleep(self.pause_s)
-            self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S)
-
-    async def run_once(self) -> int:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "outpost",
-            self.command,
-            env={**self.env, SUPERVISED: "1"},
-            stdin=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the others in order
-        )
-        log.info("%s runs as process %d", self.name, self.process.pid)
-        if self.stopping:
-            self.process.terminate()
-        code = await self.process.wait()
-        mark_process_dead(self.process.pid, self.env["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
-        return code
-
-    async def stop(self, grace_s: float) -> None:
-        """SIGTERM, then SIGKILL after `grace_s` seconds."""
-        self.stopping = True
-        if self.process is None or self.process.returncode is not None:
-            if self.task:
-                self.task.cancel()
-            return
-        self.process.terminate()
-        try:
-            async with asyncio.timeout(grace_s):
-                await self.process.wait()
-        except TimeoutError:
-            log.warning("%s did not stop within %.1f s; killing it", self.name, grace_s)
-            self.process.kill()
-            await self.process.wait()
-
-
-def how_it_ended(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 class Supervisor:
@@ -106,11 +37,18 @@ class Supervisor:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stopped.set)
 
-    def start(self, name: str, command: str) -> Child:
-        child = Child(name, command, child_environment(self.config))
-        child.task = asyncio.create_task(child.run(), name=name)
+    def start(self, name: str, command: str, listener: socket.socket | None = None) -> Child:
+        child = Child(name, command, child_environment(self.config), listener)
+        child.begin()
         self.children.append(child)
         return child
+
+    async def replace_all(self) -> None:
+        """Everything but the store, one after the other, without refusing a request."""
+        for child in self.children:
+            if child.command != "store" and not self.stopped.is_set():
+                log.info("replacing %s", child.name)
+                await child.replace()
 
     async def stop_all(self) -> None:
         """Everything but the store first, together; the store when nobody writes any more. Within 10 seconds."""
@@ -118,7 +56,7 @@ class Supervisor:
         others = [child for child in self.children if child.command != "store"]
         await asyncio.gather(*(child.stop(self.config.drain_s + 1) for child in others))
         await asyncio.gather(*(child.stop(STOP_STORE_S) for child in store))
-        await asyncio.gather(*(child.task for child in self.children if child.task), return_exceptions=True)
+        await asyncio.gather(*(task for child in self.children for task in child.tasks), return_exceptions=True)
 
 
 def child_environment(config: Config) -> dict[str, str]:
@@ -162,51 +100,56 @@ async def serve_everything(config: Config) -> int:
     """`outpost serve`: the embedded store unless COUCH_URL is set, access indexer, API workers, sentinel."""
     machine.prepare_folder(config.data)
     embedded = config.couch_url is None
-    with machine.lock_folder(config.data), machine.hold_port(config.host, config.port) as held:
-        config = config.replace(port=port_of(held))
+    with machine.lock_folder(config.data), machine.listening(config.host, config.port, config.workers) as listeners:
+        config = config.replace(port=port_of(listeners))
         if embedded:
             store_port = machine.free_port("127.0.0.1", config.store_port, "the embedded store")
             config = machine.with_password(config.replace(store_port=store_port))
-        return await supervise(
-            config, ["store"] if embedded else [], ["index", *["worker"] * config.workers, "sentinel"]
-        )
+        return await supervise(config, listeners, ["store"] if embedded else [], ["sentinel"])
 
 
 async def serve_api(config: Config) -> int:
     """`outpost api`: API workers and the access indexer."""
     machine.prepare_folder(config.data)
-    with machine.hold_port(config.host, config.port) as held:
-        return await supervise(config.replace(port=port_of(held)), [], ["index", *["worker"] * config.workers])
+    with machine.listening(config.host, config.port, config.workers) as listeners:
+        return await supervise(config.replace(port=port_of(listeners)), listeners, [], [])
 
 
-async def supervise(config: Config, first: Sequence[str], then: Sequence[str]) -> int:
-    """Start the first commands, make CouchDB ready, start the others; stop all at SIGTERM. The exit code."""
+async def supervise(
+    config: Config, listeners: Sequence[socket.socket], first: Sequence[str], last: Sequence[str]
+) -> int:
+    """Start the first commands, make CouchDB ready, start the API and the last commands; stop all at SIGTERM.
+
+    There is a worker for each listener. Returns the exit code.
+    """
     make_shared_metrics(config)
     supervisor = Supervisor(config)
     supervisor.listen_to_signals()
     try:
         for command in first:
             supervisor.start(command, command)
-        async with answering_startup(config) as start_up, connect(config) as couch:
-            preparing = make_ready(couch, config, embedded=bool(first), begin=start_up.begin)
-            if not await first_of(asyncio.create_task(preparing), supervisor.stopped):
-                return 0
-        for name, command in named(then):
-            supervisor.start(name, command)
-        listening = asyncio.create_task(wait_until_listening(config))
-        if await first_of(listening, supervisor.stopped):
-            print(banner(config, embedded=bool(first)), flush=True)
-        await supervisor.stopped.wait()
+        async with connect(config) as couch:
+            async with answering_startup(listeners) as start_up:
+                preparing = make_ready(couch, config, embedded=bool(first), begin=start_up.begin)
+                if not await first_of(asyncio.create_task(preparing), supervisor.stopped):
+                    return 0
+            upgrades = UpgradeWatch(couch, config, supervisor.replace_all)
+            await upgrades.begin()
+            supervisor.start("index", "index")
+            workers = [supervisor.start(f"worker[{number}]", "worker", each) for number, each in enumerate(listeners)]
+            for command in last:
+                supervisor.start(command, command)
+            if await first_of(asyncio.create_task(until_ready(workers)), supervisor.stopped):
+                print(banner(config, embedded=bool(first)), flush=True)
+                await first_of(asyncio.create_task(upgrades.follow()), supervisor.stopped)
         log.info("stopping")
         return 0
     finally:
         await supervisor.stop_all()
 
 
-def named(commands: Sequence[str]) -> list[tuple[str, str]]:
-    """Each command with the name of its process: `worker[0]`, `worker[1]` where there are several of a kind."""
-    names = [f"{command}[{commands[:at].count(command)}]" for at, command in enumerate(commands)]
-    return [(name if command == "worker" else command, command) for name, command in zip(names, commands, strict=True)]
+async def until_ready(workers: Sequence[Child]) -> None:
+    await asyncio.gather(*(worker.until_ready() for worker in workers))
 
 
 async def first_of(task: asyncio.Task[None], stopped: asyncio.Event) -> bool:
@@ -220,19 +163,6 @@ async def first_of(task: asyncio.Task[None], stopped: asyncio.Event) -> bool:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return False
-
-
-async def wait_until_listening(config: Config) -> None:
-    host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(host, config.port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            await writer.wait_closed()
-            return
 
 
 def banner(config: Config, *, embedded: bool) -> str:
@@ -257,5 +187,5 @@ def banner(config: Config, *, embedded: bool) -> str:
     )
 
 
-def port_of(held: socket.socket) -> int:
-    return int(held.getsockname()[1])
+def port_of(listeners: Sequence[socket.socket]) -> int:
+    return int(listeners[0].getsockname()[1])

@@ -59,7 +59,7 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def wait_for_http(url: str, within_s: float = 20.0) -> None:
     deadline = time.monotonic() + within_s
     while True:
-        with suppress(URLError, ConnectionError), urlopen(url, timeout=5):
+        with suppress(URLError, ConnectionError, TimeoutError), urlopen(url, timeout=5):
             return
         assert time.monotonic() < deadline, f"{url} did not answer"
 
