@@ -100,8 +100,8 @@ async def answer_special(request: web.Request, user: User, scope: Scope, parts: 
 async def get_ids(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/replication/get-ids: id and rev of every document the caller's phone should have.
 
-    304 for an `If-None-Match` with the `ETag` of the answer before, when the list is the same. Offline users; for others
-    the path does not exist. The older path with `initial-replication` answers the same.
+    304 for an `If-None-Match` with the `ETag` of the answer before, when the list is the same. Offline users; for
+    others the path does not exist. The older path with `initial-replication` answers the same.
     """
     user = current_user(request)
     return await lists.get_ids(request, user) if user.offline else await forward(request)
