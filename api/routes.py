@@ -104,6 +104,7 @@ def routes(database: str) -> list[web.RouteDef]:
         *sms.ROUTES,
         *messages.ROUTES,
         *sentinel.ROUTES,
+        *monitoring.ROUTES_FOR_ONLINE_USERS,
         *login.routes(database),
         *token_login.routes(database),
         *replication.ROUTES,

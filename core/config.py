@@ -134,6 +134,11 @@ class Config:
     def search_index(self) -> Path:
         return self.data / "search.sqlite"
 
+    @property
+    def samples(self) -> Path:
+        """What the deployment looked like lately, minute by minute; may be deleted at any time."""
+        return self.data / "samples.sqlite"
+
     def db_name(self, suffix: str) -> str:
         """The side database of that suffix: `db_name("sentinel")` is `medic-sentinel`."""
         return f"{self.database}-{suffix}"

@@ -25,6 +25,19 @@ async def replication_counts(logs: Database, user: str | None) -> list[Doc]:
     return [row["doc"] for row in rows]
 
 
+async def users_near_limit(logs: Database, least: int, limit: int) -> list[Doc]:
+    """`{user, count}` of those whose last list had at least so many documents, the longest first."""
+    rows = await logs.view(
+        "logs", "replication_counts", startkey={}, endkey=least, descending=True, reduce=False, limit=limit
+    )
+    return [{"user": row["value"], "count": row["key"]} for row in rows]
+
+
+async def count_near_limit(logs: Database, least: int) -> int:
+    rows = await logs.view("logs", "replication_counts", startkey=least, update="lazy")
+    return int(rows[0]["value"]) if rows else 0
+
+
 async def replication_failures(
     logs: Database, user: str | None, month: str | None, asked: PageRequest, today: date
 ) -> tuple[list[Doc], str | None]:

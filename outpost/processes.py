@@ -58,10 +58,15 @@ def say_ready() -> None:
 
 async def run_index(config: Config) -> None:
     from api.access.indexer import run_indexer
+    from api.sampler import sampling
+
+    async def run(stop: asyncio.Event) -> None:
+        async with sampling(config):
+            await run_indexer(config, stop)
 
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     say_ready()
-    await until_stopped(lambda stop: run_indexer(config, stop))
+    await until_stopped(run)
 
 
 async def run_sentinel(config: Config) -> None:

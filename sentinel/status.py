@@ -22,8 +22,9 @@ async def collect_status(couch: Couch, config: Config, now_s: float) -> dict[str
     """How the worker is doing.
 
     `{active, owner, backlog, paused, asked, errors, retries, failed, failures, overdue_tasks, messages, jobs,
-    outbound}`. `failures` are the first retry documents, `messages` the number of messages in each group of the message queue.
-    `asked` is what an operator wants and the worker may not have done yet: `{paused, replay}`, the latter a number.
+    outbound}`. `failures` are the first retry documents, `messages` the number of messages in each group of the
+    message queue. `asked` is what an operator wants and the worker may not have done yet: `{paused, replay}`, the
+    latter a number.
     """
     db, sentinel_db = couch.db(config.database), couch.db(config.db_name("sentinel"))
     lease = await sentinel_db.find(LEASE_ID) or {}

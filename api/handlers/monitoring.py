@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from api.auth import require_online
+from api.bodies import now_ms
 from api.keys import ACCESS, CONFIG, COUCH, DB
 from api.metrics import Metrics
 from api.monitoring_shapes import Monitoring, MonitoringV2
@@ -15,6 +18,7 @@ from api.params import WholeNumber
 from api.prometheus import Exposition
 from api.request_metrics import REQUEST_METRICS
 from api.responses import json_response
+from api.samples import Samples
 
 METRICS = web.AppKey("metrics", Metrics)
 EXPOSITION = web.AppKey("exposition", Exposition)
@@ -25,6 +29,8 @@ CONNECTED_DAYS = WholeNumber(
     least=1,
     most=90,
 )
+HOURS = WholeNumber(name="hours", about="how far back", default=24, least=1, most=48)
+HOUR_MS = 3_600_000
 
 
 @describe(Operation(access=Access.PUBLIC, query=(CONNECTED_DAYS,), answers={200: Monitoring}))
@@ -42,6 +48,18 @@ async def get_monitoring_v2(request: web.Request) -> web.Response:
     """GET /api/v2/monitoring: as version 1, with outgoing messages in total, of seven days, and the last hundred."""
     days = CONNECTED_DAYS.read(request)
     return json_response(await request.config_dict[METRICS].collect_v2(days))
+
+
+@describe(Operation(access=Access.ONLINE, query=(HOURS,), answers={200: list[dict[str, float]]}))
+async def get_samples(request: web.Request) -> web.Response:
+    """GET /api/v1/monitoring/samples: what was measured each minute of the last hours, the oldest first.
+
+    Each `{at}` in milliseconds, and the numbers that could be measured then. Online users.
+    """
+    require_online(request)
+    since_ms = now_ms() - HOURS.read(request) * HOUR_MS
+    found = await asyncio.to_thread(Samples(request.config_dict[CONFIG].samples).since, since_ms)
+    return json_response([{"at": at_ms, **sample} for at_ms, sample in found])
 
 
 async def get_prometheus(request: web.Request) -> web.Response:
@@ -69,6 +87,7 @@ async def open_metrics(app: web.Application) -> AsyncIterator[None]:
     await metrics.close()
 
 
+ROUTES_FOR_ONLINE_USERS = [web.get("/api/v1/monitoring/samples", get_samples)]
 ROUTES = [
     web.get("/api/v1/monitoring", get_monitoring),
     web.get("/api/v2/monitoring", get_monitoring_v2),

@@ -191,6 +191,7 @@ def test_reduces_are_built_in_but_for_the_newest_of_a_group():  # DDOC-7, DDOC-9
         "outbound_push_tasks",
         "connected_users",
         "replication_limit",
+        "replication_counts",
         "feedback_by_date",
         "read",
     }

@@ -32,6 +32,12 @@ def test_replication_limit_names_who_is_above_it(keys, count, users):  # DDOC-52
     assert keys("logs/replication_limit", {"user": "asha", "count": count}) == users
 
 
+def test_replication_counts_by_size(rows):
+    docs = [{"user": "juma", "count": 3}, {"user": "asha", "count": 12}, {"user": "x", "count": "9"}]
+
+    assert rows("logs/replication_counts", *docs) == [[3, "juma"], [12, "asha"]]
+
+
 def test_replication_failures_by_day(rows):  # DDOC-53
     doc = {"_id": "replication-fail-2024-03-asha", "user": "asha", "daily_failures": {"2024-03-01": 2, "2024-03-02": 1}}
 
