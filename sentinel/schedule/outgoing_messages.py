@@ -193,6 +193,8 @@ class Run:
         limits = [outcome for outcome in unusable if isinstance(outcome, TooManyRequests)]
         if limits or (unusable and not sent):
             raise (limits or unusable)[0]
+        if outcomes and all(isinstance(outcome, InDoubt) for outcome in outcomes.values()):
+            raise OutOfService("the service gave no answer, so no more is sent for now")
 
     async def claim(self, offers: Sequence[Offer]) -> set[str]:
         """Mark the messages as being sent; those that really were still waiting."""

@@ -411,13 +411,37 @@ async def test_service_that_gives_no_answer_leaves_the_message_in_doubt(
         return web.Response(status=503)
 
     service.answers = [hang]
-    assert await sender.send() == {"sent": 0, "refused": 0, "in_doubt": 1}
+    with pytest.raises(OutOfService, match="no answer"):
+        await sender.send()
     answer.set()
     clock.move(minutes=3)
     await sender.send()
 
     assert (await task_of(deployment))["state_details"] == {"reason": IN_DOUBT}
     assert len(service.received) == 1
+
+
+async def test_service_that_never_answers_puts_few_messages_in_doubt(
+    sender: Sender, deployment: Deployment, service: Service, clock: Clock
+) -> None:
+    await use_rapidpro(deployment, service)
+    await deployment.store(message("m1", *(f"+2547110001{n:02}" for n in range(30))))
+    answer = asyncio.Event()
+
+    async def hang(body: Doc) -> web.Response:
+        await answer.wait()
+        return web.Response(status=503)
+
+    usual, service.usual = service.usual, hang
+    with pytest.raises(OutOfService, match="no answer"):
+        await sender.send()
+    answer.set()
+    service.usual = usual
+    clock.move(minutes=3)
+    await sender.send()
+
+    states = [task["state"] for task in (await deployment.db.get("m1"))["tasks"]]
+    assert (states.count("failed"), states.count("received-by-gateway")) == (5, 25)
 
 
 async def test_message_offered_to_a_gateway_app_is_sent_when_a_service_takes_over(
