@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from croniter import croniter
 
@@ -15,6 +15,7 @@ MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
 )
+LAST_WEEK = -1
 ORDINALS = {"first": "1", "second": "2", "third": "3", "fourth": "4", "fifth": "5"}
 
 TIME = r"(\d{1,2})(?::(\d{2}))?(?:\s*(am|pm))?"
@@ -43,15 +44,26 @@ PHRASES = tuple(
 
 @dataclass(frozen=True)
 class Rule:
-    """A cron expression, and the times of day within which its occurrences count: from `after` to before `before`."""
+    """A cron expression, and what its occurrences have to be besides.
+
+    From `after` to before `before` of a day; in one of those `weeks` of the year, which begin on Sunday, the first being
+    that of the year's first Thursday; in each so many `years`, counted from 1970.
+    """
 
     cron: str
     after: time | None = None
     before: time | None = None
+    weeks: frozenset[int] | None = None
+    years: int = 1
 
     def allows(self, moment: datetime) -> bool:
         now = moment.time()
-        return (self.after is None or now >= self.after) and (self.before is None or now < self.before)
+        return (
+            (self.after is None or now >= self.after)
+            and (self.before is None or now < self.before)
+            and (self.weeks is None or not self.weeks.isdisjoint(numbers_of_week(moment)))
+            and (moment.year - 1970) % self.years == 0
+        )
 
     def matches(self, moment: datetime) -> bool:
         return bool(croniter.match(self.cron, moment, day_or=False)) and self.allows(moment)
@@ -69,18 +81,24 @@ class Fields:
     times: list[time] = field(default_factory=list)
     after: time | None = None
     before: time | None = None
+    weeks: frozenset[int] | None = None
+    years: int = 1
 
     def rules(self) -> list[Rule]:
-        """What the text leaves open is the first that fits: midnight, the first of the month."""
+        """What the text leaves open is the first that fits: midnight, Sunday, the first of the month."""
+        if self.weeks and not self.weekday and not self.day:
+            self.weekday = "0"
         day = self.day or ("1" if self.month and not self.weekday else "*")
         rest = f"{day} {self.month or '*'} {self.weekday or '*'}"
         if self.times:
-            return [Rule(f"{each.minute} {each.hour} {rest}") for each in self.times]
+            return [Rule(f"{each.minute} {each.hour} {rest}", None, None, *self.spans) for each in self.times]
         bounded = self.after or self.before
-        if self.minute:
-            return [Rule(f"{self.minute} {self.hour or '*'} {rest}", self.after, self.before)]
-        hour = self.hour or ("*" if bounded else "0")
-        return [Rule(f"0 {hour} {rest}", self.after, self.before)]
+        hour = self.hour or ("*" if self.minute or bounded else "0")
+        return [Rule(f"{self.minute or 0} {hour} {rest}", self.after, self.before, *self.spans)]
+
+    @property
+    def spans(self) -> tuple[frozenset[int] | None, int]:
+        return self.weeks, self.years
 
 
 def parse_text(text: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
@@ -155,12 +173,10 @@ def every(fields: Fields, count: int, period: str, text: str) -> None:
         fields.weekday = f"*/{count}"
     elif period == "month":
         fields.month = f"*/{count}"
-    elif period == "week" and count == 1:
-        fields.weekday = fields.weekday or "0"
-    elif period == "year" and count == 1:
-        fields.month = fields.month or "1"
+    elif period == "week":
+        fields.weeks = frozenset(range(1, 54, count))
     else:
-        raise InvalidInput(f"text_expression: {text!r}: every {count} {period}s is not supported")
+        fields.month, fields.years = fields.month or "1", count
 
 
 def nth(fields: Fields, numbers: list[str], period: str, text: str) -> None:
@@ -169,12 +185,22 @@ def nth(fields: Fields, numbers: list[str], period: str, text: str) -> None:
         fields.weekday = ",".join("6" if each == "L" else str(int(each) - 1) for each in numbers)
     elif period in ("day", "day of the month"):
         fields.day = ",".join(numbers)
+    elif period == "week":
+        fields.weeks = frozenset(LAST_WEEK if each == "L" else int(each) for each in numbers)
     elif period in ("minute", "min", "hour", "month"):
         last = {"minute": "59", "min": "59", "hour": "23", "month": "12"}[period]
         name = "minute" if period == "min" else period
         setattr(fields, name, ",".join(last if each == "L" else each for each in numbers))
     else:
         raise InvalidInput(f"text_expression: {text!r}: the {period} by number is not supported")
+
+
+def numbers_of_week(moment: datetime) -> set[int]:
+    """The number of the week within its year, and LAST_WEEK for the last of a year."""
+    monday = moment.date() + timedelta(days=1)  # weeks begin a day before those of ISO 8601
+    year, week, _ = monday.isocalendar()
+    is_last = (monday + timedelta(days=7)).isocalendar().year != year
+    return {week, LAST_WEEK} if is_last else {week}
 
 
 def number(text: str) -> str:

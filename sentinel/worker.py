@@ -36,6 +36,7 @@ BATCH_SIZE = 400
 DUE_INTERVAL_S = 60.0
 RETRY_INTERVAL_S = 1.0
 OPERATOR_INTERVAL_S = 0.5
+PROGRESS_CHANGES = 500
 LONGEST_WAIT_S = 10.0
 HOLDER_CHECK_S = 0.1
 
@@ -140,6 +141,7 @@ class Leadership:
         self.operator = Operator(sentinel_db, controls, self.replay)
         # Held while changes are being written: stopping waits for it, so that no batch is left half done.
         self.writing = asyncio.Lock()
+        self.processed = 0
 
     async def last(self, stop: asyncio.Event) -> None:
         """Process until `stop` is set; raises LeaseLost, or what ended one of the tasks."""
@@ -214,9 +216,16 @@ class Leadership:
             await self.processor.process(batch.changes, transitions)
             self.lease.check()
             await self.checkpoint.save(batch.last_seq)
+        self.note_progress(len(batch.changes))
         self.jobs.sms.changes_processed()
         await self.state.note(last_seq=batch.last_seq)
         await self.announce()
+
+    def note_progress(self, changes: int) -> None:
+        """A line in the log for every so many changes (SEN-18)."""
+        before, self.processed = self.processed, self.processed + changes
+        if before // PROGRESS_CHANGES < self.processed // PROGRESS_CHANGES:
+            log.info("%d changes processed", self.processed)
 
     async def retry(self) -> None:
         if self.retries.due(1) and not self.controls.paused:

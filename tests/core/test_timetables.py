@@ -42,6 +42,11 @@ def around(**config: str) -> tuple[str, str]:
         ("at 8:00 also at 18:00 on Friday", "May 15 08:00", "May 16 08:00"),
         ("every day except on Thursday and Friday", "May 15 00:00", "May 18 00:00"),
         ("every month", "May 01 00:00", "Jun 01 00:00"),
+        ("every week", "May 12 00:00", "May 19 00:00"),
+        ("every 3 weeks", "May 05 00:00", "May 26 00:00"),
+        ("at 9:00 on Monday every 2 weeks", "May 06 09:00", "May 20 09:00"),
+        ("on the 19th and 22nd week", "May 05 00:00", "May 26 00:00"),
+        ("on the last week", "Dec 24 00:00", "Dec 22 00:00"),
     ],
 )
 def test_schedules_in_words(text: str, before: str, after: str) -> None:  # JOB-3
@@ -70,7 +75,7 @@ def test_cron_expressions(cron: str, before: str, after: str) -> None:  # JOB-2
         {"text_expression": "now and then"},
         {"text_expression": "at 25:00"},
         {"text_expression": "at 9 on Sunday"},
-        {"text_expression": "every 3 weeks"},
+        {"text_expression": "on the 3rd year"},
         {"cron": "* * *"},
         {"cron": "61 * * * *"},
         {"cron": "* * * * * *"},
@@ -79,6 +84,13 @@ def test_cron_expressions(cron: str, before: str, after: str) -> None:  # JOB-2
 def test_what_cannot_be_read_is_refused(config: dict[str, str]) -> None:  # JOB-4
     with pytest.raises(InvalidInput, match=r"text_expression|cron"):
         Timetable.from_config(config)
+
+
+def test_years_that_are_left_out() -> None:  # JOB-3
+    timetable = Timetable.from_config({"text_expression": "every 2 years"})
+    assert timetable is not None
+
+    assert timetable.next(NOW, NOW + 3 * YEAR) == datetime(2026, 1, 1)
 
 
 def test_text_wins_and_nothing_is_nothing() -> None:  # JOB-2
