@@ -22,8 +22,8 @@ FRESH_S = 10.0
 
 CHANCE = random.SystemRandom()
 
-# Gives so many codes of a main database that nobody else has or will be given.
-Reserve = Callable[[Database, int], Awaitable[list[str]]]
+# For each of those documents of a main database, by id, a code that nobody else has or will be given.
+Reserve = Callable[[Database, Sequence[str]], Awaitable[dict[str, str]]]
 
 
 def check_digit(digits: str) -> str:
@@ -48,13 +48,13 @@ class ShortcodeSource:
         self._ahead: asyncio.Task[list[str]] | None = None
         self._asked_s = 0.0
 
-    async def reserve(self, db: Database, number: int) -> list[str]:
+    async def reserve(self, db: Database, owners: Sequence[str]) -> dict[str, str]:
         """As `reserve_shortcodes`."""
-        codes = await reserve_shortcodes(db, number, free=await self._looked_up())
-        if number >= MANY:
+        codes = await reserve_shortcodes(db, owners, free=await self._looked_up())
+        if len(owners) >= MANY:
             self._asked_s = time.monotonic()
             # As many again to spare: what we claimed just now is not indexed when the look-up begins.
-            self._ahead = asyncio.create_task(look_up(db, len(codes[-1]), 2 * number))
+            self._ahead = asyncio.create_task(look_up(db, len(codes[owners[-1]]), 2 * len(owners)))
         return codes
 
     async def _looked_up(self) -> list[str]:
@@ -78,33 +78,36 @@ async def look_up(db: Database, length: int, number: int) -> list[str]:
 
 
 async def reserve_shortcodes(
-    db: Database, number: int, *, chance: random.Random = CHANCE, free: Sequence[str] = ()
-) -> list[str]:
-    """So many codes that no document has and that nobody else will be given (MOD-50..53, TRN-18).
+    db: Database, owners: Sequence[str], *, chance: random.Random = CHANCE, free: Sequence[str] = ()
+) -> dict[str, str]:
+    """For each of these documents a code that no document has and nobody else will be given (MOD-50..53, TRN-18).
 
     `db` is the main database. Each code is claimed by a document `shortcode:<code>` of the `-sentinel` database, which
-    only one writer can create. `free` are codes that no document had a moment ago. DomainError when every length up
-    to 13 is full.
+    only one writer can create; its `doc_id` is the owner. `free` are codes that no document had a moment ago.
+    DomainError when every length up to 13 is full.
     """
-    if number <= 0:
-        return []
-    reserved: list[str] = []
-    while free and len(reserved) < number:
-        wanted = number - len(reserved)
-        reserved += await claim(db, free[:wanted])
-        free = free[wanted:]
-    if len(reserved) == number:
-        return reserved
-    length = await current_length(db)
-    tries = 0
-    while True:
-        free = await unused(db, length, number - len(reserved), chance)
-        reserved += await claim(db, free)
-        if len(reserved) == number:
-            return reserved
-        tries += 1
-        if not free or tries == TRIES_AT_A_LENGTH:
-            length, tries = await grow(db, length), 0
+    codes: dict[str, str] = {}
+    length, tries = 0, 0
+    while waiting := [owner for owner in owners if owner not in codes]:
+        if not free:
+            if tries == TRIES_AT_A_LENGTH:
+                length, tries = await grow(db, length), 0
+            length = length or await current_length(db)
+            free = await unused(db, length, len(waiting), chance)
+            tries = tries + 1 if free else TRIES_AT_A_LENGTH
+        codes |= await claim(db, free, waiting)
+        free = free[len(waiting) :]
+    return codes
+
+
+async def claim(db: Database, codes: Sequence[str], owners: Sequence[str]) -> dict[str, str]:
+    """One code for each owner, in order, but for codes that were claimed before."""
+    pairs = list(zip(owners, codes, strict=False))
+    claims: list[Doc] = [
+        {"_id": f"shortcode:{code}", "type": "shortcode", "shortcode": code, "doc_id": owner} for owner, code in pairs
+    ]
+    rows = await db.couch.db(f"{db.name}-sentinel").bulk_docs(claims)
+    return {owner: code for (owner, code), row in zip(pairs, rows, strict=True) if "error" not in row}
 
 
 async def unused(db: Database, length: int, number: int, chance: random.Random = CHANCE) -> list[str]:
@@ -118,13 +121,6 @@ async def current_length(db: Database) -> int:
     doc = await db.find(LENGTH_ID)
     length = (doc or {}).get("current_length")
     return min(max(length, SHORTEST), LONGEST) if isinstance(length, int) else SHORTEST
-
-
-async def claim(db: Database, codes: Sequence[str]) -> list[str]:
-    """Those of the codes that were not claimed before; the others lose to whoever was first."""
-    claims: list[Doc] = [{"_id": f"shortcode:{code}", "type": "shortcode", "shortcode": code} for code in codes]
-    rows = await db.couch.db(f"{db.name}-sentinel").bulk_docs(claims)
-    return [code for code, row in zip(codes, rows, strict=True) if "error" not in row]
 
 
 async def grow(db: Database, length: int) -> int:

@@ -54,7 +54,7 @@ class NewContact:
             doc[self.code_field] = made.get(self.code_field)
             doc[self.subject] = await lookups.hydrated(made)
             return
-        doc[self.code_field] = await self.shortcode(doc, lookups)
+        doc[self.code_field] = await self.shortcode(doc, contact_id, lookups)
         phone = phone_in(doc, settings, tools) if self.subject == "patient" else None
         parent = await self.parent(doc, lookups)
         contact = {
@@ -72,11 +72,11 @@ class NewContact:
         doc[self.subject] = {**contact, "parent": parent}
         change.created[contact_id] = doc[self.subject]
 
-    async def shortcode(self, doc: Doc, lookups: Lookups) -> str:
+    async def shortcode(self, doc: Doc, contact_id: str, lookups: Lookups) -> str:
         """The id the report provides, or a new one (TR-REG-8)."""
         provided = self.params.get("patient_id_field")
         if not provided or self.subject != "patient":
-            return await lookups.new_shortcode()
+            return await lookups.new_shortcode(contact_id)
         value = text_of(fields_of(doc).get(provided)).strip()
         if not value:
             raise Rejected("no_provided_patient_id")

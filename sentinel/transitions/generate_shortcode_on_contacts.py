@@ -26,13 +26,15 @@ class GenerateShortcodeOnContacts:
 
     def filter(self, change: Change) -> bool:
         field = self.code_field(change.doc)
-        return field is not None and not change.doc.get(field)
+        return field is not None and (not change.doc.get(field) or may_be_unnoted(change))
 
     async def on_match(self, change: Change, lookups: Lookups) -> bool:
         field = self.code_field(change.doc)
         if field is None:
             return False
-        change.doc[field] = await lookups.new_shortcode()
+        if code := change.doc.get(field):
+            return await lookups.was_given(str(code), change.id)
+        change.doc[field] = await lookups.new_shortcode(change.id)
         return True
 
     def order_keys(self, doc: Doc) -> Iterator[str]:
@@ -43,3 +45,8 @@ class GenerateShortcodeOnContacts:
         if types.is_person(doc):
             return "patient_id"
         return "place_id" if types.is_place(doc) else None
+
+
+def may_be_unnoted(change: Change) -> bool:
+    """Whether a worker may have died between the contact and its infodoc. What reports create comes with its code."""
+    return change.initial_processing and not change.doc.get("source_id")

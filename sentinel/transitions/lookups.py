@@ -79,10 +79,14 @@ class Lookups:
             return []
         return valid_registrations(await self.rounds.ask(self._by_subject, ids) or (), self.settings)
 
-    async def new_shortcode(self) -> str:
-        """A shortcode nobody has, given to nobody else (TRN-18)."""
-        found: str = await self.rounds.ask(self._reserve, next(self._numbers))
+    async def new_shortcode(self, owner: str) -> str:
+        """A shortcode nobody has, given to nobody else, for the document of that id (TRN-18)."""
+        found: str = await self.rounds.ask(self._reserve, owner)
         return found
+
+    async def was_given(self, shortcode: str, owner: str) -> bool:
+        """Whether that shortcode was once found for that document."""
+        return bool(await self.rounds.ask(self._owners, shortcode) == owner)
 
     async def valid_reports_with(self, values: Mapping[str, Any], since_ms: int | None = None) -> set[str]:
         """Ids of the reports without errors that have all these values; a blank value is nobody's (VAL-8, VAL-9)."""
@@ -150,8 +154,12 @@ class Lookups:
                 found.setdefault(row["key"], []).append(row["doc"])
         return {group: [doc for each in group for doc in found.get(each, ())] for group in groups}
 
-    async def _reserve(self, numbers: Sequence[int]) -> dict[int, str]:
-        return dict(zip(numbers, await self.reserve(self.db, len(numbers)), strict=True))
+    async def _owners(self, shortcodes: Sequence[str]) -> dict[str, str]:
+        claims = await self.sentinel_db.get_many(f"shortcode:{each}" for each in shortcodes)
+        return {str(claim.get("shortcode")): str(claim.get("doc_id")) for claim in claims.values()}
+
+    async def _reserve(self, owners: Sequence[str]) -> dict[str, str]:
+        return await self.reserve(self.db, owners)
 
     async def _reports_matching(self, questions: Sequence[Question]) -> dict[Question, set[str]]:
         return await matching_reports(self.db, questions)

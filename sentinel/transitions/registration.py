@@ -127,7 +127,7 @@ class RegistrationTransition:
 async def add_case(doc: Doc, lookups: Lookups) -> None:
     """Give the report a case id, and its fields the place of the sender (TR-REG-15)."""
     if not doc.get("case_id"):
-        doc["case_id"] = await lookups.new_shortcode()
+        doc["case_id"] = await lookups.new_shortcode(doc["_id"])
     contact = doc.get("contact")
     parent = contact.get("parent") if isinstance(contact, dict) else None
     if isinstance(parent, dict) and parent.get("_id"):

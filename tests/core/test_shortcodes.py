@@ -25,6 +25,10 @@ class Dice(random.Random):
         return self.numbers[:k]
 
 
+def owners(count: int) -> list[str]:
+    return [f"doc-{number}" for number in range(count)]
+
+
 @pytest.mark.parametrize(
     ("digits", "code"), [("1234", "12348"), ("1324", "13249"), ("9876", "98760"), ("00123", "001235")]
 )
@@ -48,47 +52,47 @@ async def test_codes_in_use_are_left_out(db: Database) -> None:
         ]
     )
 
-    codes = await reserve_shortcodes(db, 1, chance=Dice(1234, 1324, 9876, 5))
+    codes = await reserve_shortcodes(db, ["x"], chance=Dice(1234, 1324, 9876, 5))
 
-    assert codes == ["0005" + check_digit("0005")]  # MOD-50, TRN-18
+    assert codes == {"x": "0005" + check_digit("0005")}  # MOD-50, TRN-18
 
 
 async def test_a_code_is_given_once(db: Database) -> None:
-    both = await asyncio.gather(*(reserve_shortcodes(db, 150, chance=random.Random(7)) for _ in range(2)))
+    both = await asyncio.gather(*(reserve_shortcodes(db, owners(150), chance=random.Random(7)) for _ in range(2)))
 
-    assert len({*both[0], *both[1]}) == 300  # MOD-53, ours: equal chance, and still no code twice
+    assert len({*both[0].values(), *both[1].values()}) == 300  # MOD-53, ours: equal chance, and still no code twice
 
 
 async def test_codes_grow_when_a_length_is_full(db: Database) -> None:
     await db.put({"_id": "p", "type": "person", "patient_id": "12348"})
 
-    codes = await reserve_shortcodes(db, 1, chance=Dice(1234))
+    codes = await reserve_shortcodes(db, ["x"], chance=Dice(1234))
 
-    assert codes == ["01234" + check_digit("01234")]  # MOD-53
+    assert codes == {"x": "01234" + check_digit("01234")}  # MOD-53
     assert (await db.get("shortcode-id-length"))["current_length"] == 6  # MOD-51, TRN-18
 
 
 async def test_the_stored_length_is_used(db: Database) -> None:
     await db.put({"_id": "shortcode-id-length", "current_length": 9})
 
-    assert {len(code) for code in await reserve_shortcodes(db, 3)} == {9}  # MOD-51
+    assert {len(code) for code in (await reserve_shortcodes(db, owners(3))).values()} == {9}  # MOD-51
 
 
 async def test_a_full_deployment_says_so(db: Database) -> None:
     await db.put({"_id": "shortcode-id-length", "current_length": 13})
 
     with pytest.raises(DomainError, match="13 digits"):
-        await reserve_shortcodes(db, 1, chance=Dice())
+        await reserve_shortcodes(db, ["x"], chance=Dice())
 
 
 async def test_codes_looked_up_ahead_are_given_once(db: Database) -> None:
     source, other = ShortcodeSource(), ShortcodeSource()
-    codes = [code for _ in range(3) for each in (source, other) for code in await each.reserve(db, 60)]
+    given = [await each.reserve(db, owners(60)) for _ in range(3) for each in (source, other)]
     await source.close()
     await other.close()
 
-    assert len(set(codes)) == 360  # MOD-53
+    assert len({code for codes in given for code in codes.values()}) == 360  # MOD-53
 
 
 async def test_no_codes_for_nobody(db: Database) -> None:
-    assert await reserve_shortcodes(db, 0) == []
+    assert await reserve_shortcodes(db, []) == {}

@@ -155,6 +155,22 @@ async def test_contacts_get_short_codes(deployment: Deployment) -> None:  # TR-S
     assert (await deployment.db.get("mum"))["patient_id"] == "50001"
 
 
+@pytest.mark.parametrize(("given", "noted"), [(True, True), (False, False)], ids=["by us", "by others"])
+async def test_short_code_whose_note_was_lost_with_the_worker_is_noted_later(  # INF-4
+    deployment: Deployment, given: bool, noted: bool
+) -> None:
+    await deployment.configure(transitions={"generate_shortcode_on_contacts": True})
+    person = {"_id": "p1", "type": "person", "name": "Pia", **({} if given else {"patient_id": "77777"})}
+    before = await deployment.processed(person)
+    info = await deployment.info("p1")
+    await deployment.sentinel_db.delete(info["_id"], info["_rev"])
+    deployment.position = 0
+    await deployment.process()
+
+    assert (await deployment.db.get("p1"))["patient_id"] == before["patient_id"]
+    assert ("generate_shortcode_on_contacts" in (await deployment.info("p1"))["transitions"]) is noted
+
+
 async def test_short_code_comes_back_when_it_is_removed(deployment: Deployment) -> None:  # TR-SC-1
     await deployment.configure(transitions={"generate_patient_id_on_people": True})
     mum = await deployment.db.get("mum")
