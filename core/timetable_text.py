@@ -46,8 +46,8 @@ PHRASES = tuple(
 class Rule:
     """A cron expression, and what its occurrences have to be besides.
 
-    From `after` to before `before` of a day; in one of those `weeks` of the year, which begin on Sunday and are numbered
-    from that of the year's first Thursday; every so many `years`, counted from 1970.
+    From `after` to before `before` of a day; in one of those `weeks` of the year, which begin on Sunday and are
+    numbered from that of the year's first Thursday; every so many `years`, counted from 1970.
     """
 
     cron: str
