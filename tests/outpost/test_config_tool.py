@@ -40,6 +40,9 @@ UPLOADS = (
     "upload-partners",
     "upload-custom-translations",
     "upload-privacy-policies",
+    "upload-training-forms",
+    "upload-extension-libs",
+    "upload-database-indexes",
 )
 UPLOADED = (
     "settings",
@@ -52,6 +55,9 @@ UPLOADED = (
     "messages-en",
     "messages-sw",
     "privacy-policies",
+    "form:training:first_aid",
+    "extension-libs",
+    "database-indexes",
 )
 
 
@@ -64,11 +70,12 @@ class Author:
         self.url = deployment.url.replace("http://", f"http://{user}:{password}@")
         self.http = httpx.Client(base_url=f"{deployment.url}/medic", headers=basic(user, password), timeout=30)
 
-    def runs(self, *actions: str, **arguments: str) -> str:
-        """What the tool says while it does these actions, all of them with success."""
+    def runs(self, *actions: str, session: str = "", **arguments: str) -> str:
+        """What the tool says while it does these actions, all of them with success; logged in, or by a session."""
         checks = [f"--skip-{name}-check" for name in ("version", "dependency", "git", "translation")]
         extra = ["--", *(f"--{name}={value}" if value else f"--{name}" for name, value in arguments.items())]
-        command = ["node", str(TOOL), f"--url={self.url}", "--force", *checks, *actions, *(extra if arguments else ())]
+        login = [f"--url={self.deployment.url}", f"--session-token={session}"] if session else [f"--url={self.url}"]
+        command = ["node", str(TOOL), *login, "--force", *checks, *actions, *(extra if arguments else ())]
         ran = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False)
         said = ran.stdout + ran.stderr
         assert ran.returncode == 0, said
@@ -153,6 +160,19 @@ def test_resources_branding_partners_and_policies_are_stored(author: Author) -> 
     assert author.has("privacy-policies", "sw.html", "privacy-policies/sw.html")
 
 
+def test_training_cards_libraries_and_indexes_are_stored(author: Author) -> None:
+    training = author.doc("form:training:first_aid")
+    indexes = author.http.get("/_index").json()["indexes"]
+
+    assert training["context"] == {"start_date": "2026-01-01", "duration": 10, "user_roles": ["nurse"]}
+    assert training["_attachments"].keys() == {"xml", "form.html", "model.xml"}  # CONF-14
+    assert author.has("extension-libs", "average.js", "extension-libs/average.js")  # CONF-44
+    assert [each["def"]["fields"] for each in indexes if each["name"] == "reports_by_patient"] == [
+        [{"type": "asc"}, {"fields.patient_id": "asc"}]
+    ]  # CONF-20
+    assert author.doc("database-indexes")["database-indexes"].keys() == {"reports_by_patient"}  # CONF-46
+
+
 def test_translations_are_stored(author: Author) -> None:
     swahili = author.doc("messages-sw")
 
@@ -179,7 +199,20 @@ def test_settings_and_forms_are_backed_up(author: Author) -> None:
         "form_home_visit",
         "form_contact_clinic_create",
         "form_survey",
+        "form_training_first_aid",
     }  # CONF-15
+
+
+def test_a_form_is_deleted_and_uploaded_again_by_a_session(author: Author) -> None:
+    user, password = author.deployment.admin
+    login = author.http.post(f"{author.deployment.url}/_session", json={"name": user, "password": password})
+    author.runs("delete-forms", "--", "survey")
+    deleted = author.doc("form:survey")
+    said = author.runs("upload-collect-forms", session=login.cookies["AuthSession"])
+
+    assert deleted["reason"] == "deleted"  # CONF-17
+    assert author.doc("form:survey")["_rev"].startswith("3-")  # CONF-2
+    assert "uploaded" in said
 
 
 def test_documents_of_csv_files_are_uploaded(district: Author) -> None:

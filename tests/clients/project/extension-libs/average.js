@@ -1,0 +1,1 @@
+module.exports = (first, second) => ({ t: "num", v: (first.v + second.v) / 2 });
