@@ -16,6 +16,7 @@ from core.xforms.catalogue import PREFIX
 from core.xforms.converter import Converter
 from core.xforms.form_errors import FormErrors
 from core.xforms.generated import refresh
+from core.xforms.versions import FormVersions
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +24,22 @@ RETRY_S = 1.0
 
 
 class FormKeeper:
-    """Converts every form at the start and each one that changes. One that cannot be converted is told of and left."""
+    """Converts every form at the start and each one that changes, and keeps what its XForm was.
+
+    One that cannot be converted is told of and left.
+    """
 
     def __init__(
-        self, db: Database, errors: FormErrors, may_write: Callable[[], None], converter: Converter | None = None
+        self,
+        db: Database,
+        errors: FormErrors,
+        versions: FormVersions,
+        may_write: Callable[[], None],
+        converter: Converter | None = None,
     ) -> None:
         self.db = db
         self.errors = errors
+        self.versions = versions
         self.may_write = may_write
         self.converter = converter or Converter()
 
@@ -51,6 +61,7 @@ class FormKeeper:
             doc = await self.db.find(doc_id)
             if doc is not None:
                 self.may_write()
+                await self.versions.keep(self.db, doc)
                 await self.errors.note(doc_id, doc["_rev"], await self.convert(doc))
         except DomainError as error:
             log.warning("%s is not converted: %s", doc_id, error.message)

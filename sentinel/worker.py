@@ -17,6 +17,7 @@ from core.dates import local_zone
 from core.errors import Conflict, DomainError
 from core.upgrades.runner import UpgradeRunner
 from core.xforms.form_errors import FormErrors
+from core.xforms.versions import FormVersions
 from sentinel.checkpoint import Checkpoint
 from sentinel.config_feed import ConfigFeed
 from sentinel.configuration import Configuration, is_read
@@ -136,7 +137,8 @@ class Leadership:
             now,
             due_interval_s,
         )
-        self.forms = FormKeeper(self.db, FormErrors(sentinel_db), lease.check)
+        versions = FormVersions(couch.db(config.db_name("logs")))
+        self.forms = FormKeeper(self.db, FormErrors(sentinel_db), versions, lease.check)
         self.upgrades = UpgradeRunner(couch, config, lease.check, now)
         self.operator = Operator(sentinel_db, controls, self.replay)
         # Held while changes are being written: stopping waits for it, so that no batch is left half done.

@@ -9,14 +9,17 @@ from aiohttp import web
 from api.auth import current_user, require
 from api.forwarded import origin
 from api.handlers.form_uploads import XLSX, XLSX_TYPES, converted, read_form
-from api.keys import REQUEST_SETTINGS
+from api.keys import CONFIG, COUCH, REQUEST_SETTINGS
 from api.openrosa import xml_response
 from api.operations import Access, Operation, describe
+from api.params import Param
 from api.responses import json_response
 from api.xforms import CONVERTER, FORMS
 from core.errors import DomainError, InvalidInput, NotFound, UnsupportedMediaType
 from core.xforms.openrosa import Listed, form_list
+from core.xforms.versions import FormVersions
 
+SHA256 = Param("sha256", "the `form_version.sha256` of a report, to get the XForm that it was filled in with")
 XML_TYPES = frozenset({"application/xml", "text/xml", "text/plain", "application/octet-stream"})
 
 
@@ -61,12 +64,16 @@ async def list_forms(request: web.Request) -> web.Response:
 @describe(
     Operation(
         access=Access.ACCOUNT,
+        query=(SHA256,),
         answers={200: {"application/xml": str, "application/json": dict[str, Any]}},
         errors=(400, 404),
     )
 )
 async def get_form(request: web.Request) -> web.Response:
-    """GET /api/v1/forms/{form}: the XForm of `<code>.xml`, the definition of `<CODE>.json`. 400, 404."""
+    """GET /api/v1/forms/{form}: the XForm of `<code>.xml`, the definition of `<CODE>.json`. 400, 404.
+
+    With `sha256` the XForm that the form had when a report with this `form_version.sha256` was filled in (FORM-62).
+    """
     current_user(request)
     code, _, kind = request.match_info["form"].rpartition(".")
     if not code:
@@ -75,6 +82,12 @@ async def get_form(request: web.Request) -> web.Response:
         return json_response(json_form(request, code))
     if kind != "xml":
         raise InvalidInput(f'Invalid file format (format="{kind}")')
+    if digest := SHA256.text(request):
+        logs_db = request.config_dict[COUCH].db(request.config_dict[CONFIG].db_name("logs"))
+        kept = await FormVersions(logs_db).xml(code, digest)
+        if kept is None:
+            raise NotFound(f"Form not found: {code} (xml) with sha256 {digest[:64]}")
+        return web.Response(body=kept, content_type="application/xml")
     forms = request.config_dict[FORMS]
     form = await forms.find(code)
     if form is None:

@@ -54,6 +54,26 @@ async def test_every_form_is_told_with_what_is_wrong_with_it(client: Client, db:
     await eventually(mended)  # FORM-65
 
 
+async def test_what_a_form_was_is_found_by_the_version_in_its_reports(
+    client: Client, db: Database, sentinel: Any
+) -> None:
+    async def kept(digest: str) -> Any:
+        answer = await client.get(f"/api/v1/forms/visit.xml?sha256={digest}")
+        return answer.status == 200 and await answer.text()
+
+    versions = [{"time": time, "sha256": f"ab{time}"} for time in (1, 2)]
+    await db.put(form_doc("visit", XFORM, xmlVersion=versions[0]))
+    await eventually(lambda: kept("ab1"))
+    doc = await db.get("form:visit")
+    changed = XFORM.replace("When?", "Which day?")
+    attachments = {"xml": attachment("text/xml", changed.encode())}
+    await db.put({**doc, "xmlVersion": versions[1], "_attachments": attachments})
+    second = await eventually(lambda: kept("ab2"))
+
+    assert (await kept("ab1"), second) == (XFORM, changed)  # FORM-62
+    assert await kept("ab3") is False
+
+
 async def test_the_summaries_are_for_administrators(client: Client, make_user: Any) -> None:
     answer = await client.get("/api/v2/forms", headers=await make_user("asha", roles=["chw"]))
 
