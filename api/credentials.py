@@ -50,8 +50,14 @@ class Credentials:
         return headers
 
 
+# What stands in the place of a request's own: the session of the account that a device's key belongs to (OR-42).
+GIVEN_CREDENTIALS = web.RequestKey("given_credentials", Credentials)
+
+
 def credentials_of(request: web.Request) -> Credentials | None:
     """The session cookie and Basic header of a request; None when it brings neither. Unauthorized for broken Basic."""
+    if GIVEN_CREDENTIALS in request:
+        return request[GIVEN_CREDENTIALS]
     cookie = session_cookie(request)
     authorization = request.headers.get("Authorization")
     if authorization is not None and authorization[:6].lower() != "basic ":

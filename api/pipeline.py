@@ -27,6 +27,7 @@ from core.errors import DomainError
 log = logging.getLogger(__name__)
 
 SLASHES = re.compile("/{2,}")
+DEVICE_KEY_IN_PATH = re.compile("^(/openrosa/key/)[^/]+")  # a secret, which the log must not hold
 MATCH = web.RequestKey("match", web.UrlMappingMatchInfo)  # of the canonical path
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -62,7 +63,8 @@ async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=499)  # goes nowhere: the connection is closed
     finally:
         seconds = time.perf_counter() - started
-        log.info("%s %s %s in %.0f ms", request.method, path, status, seconds * 1000)
+        told = DEVICE_KEY_IN_PATH.sub(r"\1…", path)
+        log.info("%s %s %s in %.0f ms", request.method, told, status, seconds * 1000)
         code = status if isinstance(status, int) else CLIENT_LEFT
         metrics.answered(request.method, route_of(request[MATCH], path, database), code, seconds)
         metrics.in_progress.dec()

@@ -7,9 +7,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from api.auth import holds
-from api.forwarded import origin
 from api.keys import COUCH
-from api.openrosa import HEADERS, XML, collector, openrosa, xml_response
+from api.openrosa import HEADERS, XML, base_url, collector, openrosa, paths, xml_response
 from api.proxy import ask, next_chunk
 from api.responses import Stream
 from api.sessions import User
@@ -52,7 +51,7 @@ async def listed_form(request: web.Request, form: Form, *, verbose: bool) -> Lis
 
 
 def form_url(request: web.Request, form: Form) -> str:
-    return f"{origin(request)}/openrosa/forms/{quote(form.code, safe='')}"
+    return f"{base_url(request)}/forms/{quote(form.code, safe='')}"
 
 
 def is_offered(request: web.Request, user: User, form: Form) -> bool:
@@ -131,8 +130,12 @@ async def stream_media(request: web.Request, media: Media) -> web.StreamResponse
 
 
 ROUTES = [
-    *(web.get(path, openrosa(get_form_list)) for path in ("/openrosa/formList", "/formList")),
-    web.get("/openrosa/forms/{code}/manifest", openrosa(get_manifest)),
-    web.get("/openrosa/forms/{code}/media/{filename}", openrosa(get_media)),
-    web.get("/openrosa/forms/{code}.xml", openrosa(get_xform)),
+    web.get(path, openrosa(handler))
+    for under, handler in (
+        ("/formList", get_form_list),
+        ("/forms/{code}/manifest", get_manifest),
+        ("/forms/{code}/media/{filename}", get_media),
+        ("/forms/{code}.xml", get_xform),
+    )
+    for path in (*paths(under), *(["/formList"] if under == "/formList" else []))
 ]

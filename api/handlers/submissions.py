@@ -18,7 +18,7 @@ from api.handlers.openrosa import may_fill_in
 from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
 from api.multipart import Part, parts_of
-from api.openrosa import HEADERS, collector, openrosa, told
+from api.openrosa import HEADERS, collector, openrosa, paths, told
 from api.proxy import ask, read_whole
 from api.replication.scope import user_scope
 from api.replication.writes import accepted
@@ -157,6 +157,6 @@ async def write_as_caller(request: web.Request, body: BinaryIO) -> list[Row]:
 
 ROUTES = [
     route
-    for path in ("/openrosa/submission", "/submission")
+    for path in (*paths("/submission"), "/submission")
     for route in (web.head(path, openrosa(head_submission)), web.post(path, openrosa(post_submission)))
 ]
