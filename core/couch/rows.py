@@ -15,7 +15,8 @@ from core.couch.client import JSON_HEADERS, Database, Row, query_string
 from core.couch.errors import from_answer, from_network
 from core.errors import DomainError, Unavailable
 
-READ_BYTES = 2**18
+READ_BYTES = 2**16  # parsed at once: documents are gone through while the processor has them at hand
+AHEAD_BYTES = 2**19  # kept of what CouchDB sends meanwhile
 SILENCE_S = 600.0  # CouchDB says nothing while it brings an index up to date
 
 
@@ -30,11 +31,18 @@ async def view_rows(
     target = f"{db.path}/_design/{quote(ddoc, safe='')}/_view/{quote(view, safe='')}{query_string(params)}"
     headers = {**JSON_HEADERS, "Authorization": db.couch.authorization, "Accept-Encoding": "identity"}
     body = None if keys is None else BytesIO(orjson.dumps({"keys": list(keys)}))
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S)
     url = URL(db.couch.server_url + target, encoded=True)
+    options: Any = {
+        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S),
+        "read_bufsize": AHEAD_BYTES,
+    }
     try:
         async with db.couch.session.request(
-            "GET" if body is None else "POST", url, data=body, headers=headers, timeout=timeout
+            "GET" if body is None else "POST",
+            url,
+            data=body,
+            headers=headers,
+            **options,
         ) as response:
             if response.status >= 400:
                 raise from_answer(response.status, await response.read())

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-import orjson
-
 from core.dates import iso_of, moment_of, ms_of
+from core.deep_json import dumps
 
 MISSING_DATE = ""  # a quoted cell with nothing in it, where other missing values have no quotes (EP-EXP-9)
 
@@ -44,7 +43,7 @@ class Csv:
             return str(value)
         if isinstance(value, float):
             return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
-        return self.quoted(orjson.dumps(value).decode())
+        return self.quoted(dumps(value).decode())
 
     def quoted(self, text: str) -> str:
         """A backslash is doubled where it is what marks a quote: the cell then reads as what it was."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import orjson
-
 from core.couch.client import Database
 from core.couch.rows import view_rows
 from core.dates import ms_of
+from core.deep_json import dumps
 from core.documents import Doc
 from core.errors import InvalidInput
 from core.exports.asked import Asked, Export, Hits, csv_export, header, in_parts, json_export
 from core.exports.filters import Filters
 from core.exports.listing import Listing
-from core.exports.paging import documents
+from core.exports.paging import prepared
 from core.lineage import hydrate
 
 COLUMNS = ("id", "rev", "name", "patient_id", "type", "contact_type", "place_id")
@@ -47,12 +46,14 @@ async def list_contacts(db: Database, listing: Listing, filters: Filters, hits: 
 
 
 async def write_rows(asked: Asked, filters: Filters, listing: Listing) -> AsyncGenerator[bytes, None]:
+    async def made_of(docs: list[Doc]) -> list[str]:
+        line = asked.options.csv.line
+        return [line([doc.get(name) for name in MEMBERS]) for doc in docs if filters.admits_contact(doc)]
+
     try:
         yield header(COLUMNS)
-        async with aclosing(documents(asked.db, listing)) as pages:
-            async for docs in pages:
-                admitted = (doc for doc in docs if filters.admits_contact(doc))
-                lines = [asked.options.csv.line([doc.get(name) for name in MEMBERS]) for doc in admitted]
+        async with aclosing(prepared(asked.db, listing, made_of)) as pages:
+            async for lines in pages:
                 for part in in_parts(lines, asked.options.rows):
                     yield part
     finally:
@@ -61,18 +62,17 @@ async def write_rows(asked: Asked, filters: Filters, listing: Listing) -> AsyncG
 
 async def write_docs(asked: Asked, filters: Filters, listing: Listing) -> AsyncGenerator[bytes, None]:
     """One array of the contacts with everybody they name (35 MOD-42)."""
+
+    async def made_of(docs: list[Doc]) -> list[Doc]:
+        return await hydrate(asked.db, [doc for doc in docs if filters.admits_contact(doc)], shared=True)
+
     try:
         opening = b"["
-        async with aclosing(whole_contacts(asked, filters, listing)) as pages:
+        async with aclosing(prepared(asked.db, listing, made_of)) as pages:
             async for docs in pages:
                 for start in range(0, len(docs), asked.options.rows):
-                    yield opening + orjson.dumps(docs[start : start + asked.options.rows])[1:-1]
+                    yield opening + dumps(docs[start : start + asked.options.rows])[1:-1]
                     opening = b","
         yield b"[]" if opening == b"[" else b"]"
     finally:
         listing.close()
-
-
-async def whole_contacts(asked: Asked, filters: Filters, listing: Listing) -> AsyncGenerator[list[Doc], None]:
-    async for docs in documents(asked.db, listing):
-        yield await hydrate(asked.db, [doc for doc in docs if filters.admits_contact(doc)], shared=True)

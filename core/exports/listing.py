@@ -13,13 +13,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CACHE_KIB = 8192
+AT_ONCE = 1000  # ids read, and documents at most
 UNKNOWN = float("-inf")  # of a document without a date: before all others
 
 
 class Listing:
     """Each id once, with the value it is sorted by, in a database of its own that goes with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, descending: bool = False) -> None:
         # An empty name is a temporary file that SQLite removes, kept in memory while it is small.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="export")
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -27,6 +28,7 @@ class Listing:
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA temp_store = FILE")
         self._connection.execute("CREATE TABLE listed (id TEXT PRIMARY KEY, sort) WITHOUT ROWID")
+        self._direction = "DESC" if descending else "ASC"
 
     def close(self) -> None:
         """After what the thread is doing yet."""
@@ -58,12 +60,11 @@ class Listing:
         found = "SELECT 1 FROM listed WHERE id = ?"
         return [each for each in ids if self._connection.execute(found, (each,)).fetchone() is None]
 
-    async def pages(self, size: int, *, descending: bool = False) -> AsyncIterator[list[str]]:
-        """The ids by their sort value and, where that is the same, by themselves."""
-        direction = "DESC" if descending else "ASC"
-        sql = f"SELECT id FROM listed ORDER BY sort {direction}, id"
+    async def pages(self) -> AsyncIterator[list[str]]:
+        """The ids by their sort value and, where that is the same, by themselves, in the same direction."""
+        sql = f"SELECT id FROM listed ORDER BY sort {self._direction}, id {self._direction}"
         rows = await self._on_thread(self._connection.execute, sql)
-        while page := await self._on_thread(rows.fetchmany, size):
+        while page := await self._on_thread(rows.fetchmany, AT_ONCE):
             yield [row[0] for row in page]
 
     async def _on_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -14,7 +14,7 @@ from core.documents import Doc, subject_ids
 from core.exports.asked import Asked, Export, csv_export, header, in_parts
 from core.exports.cells import date_value
 from core.exports.listing import Listing
-from core.exports.paging import documents
+from core.exports.paging import prepared
 from core.lineage import hydrate
 from core.messages import DuplicateGuard, MessageContext, Messenger
 from core.sms_tasks import Task, messages_of, objects, tasks_to_send
@@ -60,27 +60,23 @@ async def list_documents(db: Database, listing: Listing) -> None:
 
 
 async def write_messages(asked: Asked, listing: Listing, translations: Translations) -> AsyncGenerator[bytes, None]:
+    rows = MessageRows(asked, translations)
+
+    async def made_of(docs: list[Doc]) -> list[str]:
+        full = await hydrate(asked.db, [doc for doc in docs if has_messages(doc)], shared=True)
+        unmade = [doc for doc in full if any(map(is_unmade, scheduled_tasks(doc)))]
+        registrations = await registrations_of(asked, unmade)
+        return [asked.options.csv.line(row) for doc in full for row in rows.of(doc, registrations)]
+
     try:
         name = () if asked.observed else ("contact_name",)
         yield header([*BEFORE_NAME, *name, *AFTER_NAME])
-        async with aclosing(message_lines(asked, listing, translations)) as pages:
+        async with aclosing(prepared(asked.db, listing, made_of)) as pages:
             async for lines in pages:
                 for part in in_parts(lines, asked.options.rows):
                     yield part
     finally:
         listing.close()
-
-
-async def message_lines(asked: Asked, listing: Listing, translations: Translations) -> AsyncGenerator[list[str], None]:
-    """Lines of CSV, a page of documents at a time."""
-    rows = MessageRows(asked, translations)
-    line = asked.options.csv.line
-    async for docs in documents(asked.db, listing):
-        full = await hydrate(asked.db, [doc for doc in docs if has_messages(doc)], shared=True)
-        registrations = await registrations_of(
-            asked, [doc for doc in full if any(map(is_unmade, scheduled_tasks(doc)))]
-        )
-        yield [line(row) for doc in full for row in rows.of(doc, registrations)]
 
 
 def has_messages(doc: Doc) -> bool:

@@ -5,81 +5,94 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from core.couch.client import Database
 from core.couch.rows import view_rows
 from core.dates import ms_of
-from core.documents import Doc, id_of
-from core.exports.asked import Asked, Export, Hits, Options, csv_export, header
-from core.exports.cells import Csv, date_value
+from core.documents import Doc
+from core.exports.asked import Asked, Export, Hits, csv_export, header
 from core.exports.filters import Filters
 from core.exports.listing import Listing
 from core.exports.paging import documents
-from core.lineage import chain_ids
+from core.exports.report_rows import OWN, SUBMITTER, Lines, Submitters
 
-OWN = ("_id", "form", "patient_id", "reported_date", "from")
-SUBMITTER = tuple(f"contact.{'parent.' * level}name" for level in range(4))
 SAMPLES = 100  # reports of a form whose fields are its columns
 FORMS_AT_ONCE = 4
-MOST_NAMES = 50_000  # contacts remembered during an export
 
 
 async def export_reports(asked: Asked) -> Export:
-    """CSV, the newest first and then by id (EP-EXP-24)."""
+    """CSV, the newest first and then the last id first (EP-EXP-24)."""
     filters = Filters.read(asked.filters, now_ms=ms_of(asked.now))
-    listing = Listing()
-    with listing.filled():
-        await list_reports(asked.db, listing, filters, asked.search(filters.search) if filters.search else None)
-        fields = await field_columns(asked.db, filters.forms)
-    return csv_export(write_reports(asked, filters, listing, fields))
+    fields = await field_columns(asked.db, filters.forms)
+    reports = filtered(asked, filters)
+    first: list[Doc] = await anext(reports, [])  # what fails before it is told by the status of the answer
+    return csv_export(write_reports(asked, fields, first, reports))
 
 
 async def write_reports(
-    asked: Asked, filters: Filters, listing: Listing, fields: Sequence[str]
+    asked: Asked, fields: Sequence[str], first: list[Doc], others: AsyncGenerator[list[Doc], None]
 ) -> AsyncGenerator[bytes, None]:
-    try:
+    lines, submitters = Lines(fields, asked.options), Submitters(asked.db, asked.options.csv)
+
+    async with aclosing(others):
         yield header([*OWN, *SUBMITTER, *fields])
-        line_of = Lines(fields, asked.options)
-        submitters = Submitters(asked.db, asked.options.csv)
-        async with aclosing(documents(asked.db, listing, descending=True)) as pages:
-            async for docs in pages:
-                reports = [doc for doc in docs if filters.admits_report(doc)]
-                await submitters.learn(reports)
-                for start in range(0, len(reports), asked.options.rows):
-                    part = reports[start : start + asked.options.rows]
-                    yield "".join([line_of(doc, submitters.cells(doc)) for doc in part]).encode()
+        yield lines.text(first, await submitters.of(first))
+        async for reports in others:
+            yield lines.text(reports, await submitters.of(reports))
+
+
+async def filtered(asked: Asked, filters: Filters) -> AsyncGenerator[list[Doc], None]:
+    """The reports that the filters admit, as they are when they are read, some at a time."""
+    hits = asked.search(filters.search) if filters.search else None
+    view = narrow_view(filters)
+    source = by_date(asked.db, filters) if hits is None and view is None else listed(asked, filters, hits, view)
+    async with aclosing(source) as parts:
+        async for docs in parts:
+            admitted = [doc for doc in docs if filters.admits_report(doc)]
+            for start in range(0, len(admitted), asked.options.rows):
+                yield admitted[start : start + asked.options.rows]
+
+
+async def by_date(db: Database, filters: Filters) -> AsyncGenerator[list[Doc], None]:
+    """All reports between the dates, from the view that has them in their order: one state of it, however long."""
+    between: dict[str, Any] = {"descending": True, "include_docs": True}
+    if filters.from_ms is not None:
+        between |= {"startkey": [filters.to_ms], "endkey": [filters.from_ms]}
+    async with aclosing(view_rows(db, "medic-client", "reports_by_date", **between)) as parts:
+        async for rows in parts:
+            yield [doc for row in rows if (doc := row["doc"])]
+
+
+async def listed(
+    asked: Asked, filters: Filters, hits: Hits | None, view: tuple[str, list[Any]] | None
+) -> AsyncGenerator[list[Doc], None]:
+    """Those of the search's hits, else of a view of another order: all are known before the first is read."""
+    listing = Listing(descending=True)
+    try:
+        if hits is not None:
+            async for found in hits:
+                await listing.add(found)
+        elif view is not None:
+            name, keys = view
+            async for rows in view_rows(asked.db, "medic-client", name, keys=keys, reduce=False):
+                await listing.add((row["id"], row["value"]) for row in rows if filters.admits_date(row["value"]))
+        async with aclosing(documents(asked.db, listing, asked.options.rows)) as parts:
+            async for docs in parts:
+                yield docs
     finally:
         listing.close()
 
 
-async def list_reports(db: Database, listing: Listing, filters: Filters, hits: Hits | None) -> None:
-    """All reports that the filters may admit, by `reported_date`; which they do is seen when they are read.
-
-    From the narrowest source there is: the search's hits, or the view of the most telling filter.
-    """
-    if hits is not None:
-        async for found in hits:
-            await listing.add(found)
-        return
-    async for rows in narrowest(db, filters):
-        await listing.add((row["id"], row["value"]) for row in rows if filters.admits_date(row["value"]))
-
-
-def narrowest(db: Database, filters: Filters) -> AsyncGenerator[list[Doc], None]:
+def narrow_view(filters: Filters) -> tuple[str, list[Any]] | None:
+    """The view of the most telling filter, whose values are dates, and the keys in it; None without such a filter."""
     if filters.subjects is not None:
-        return view_rows(db, "medic-client", "reports_by_subject", keys=sorted(filters.subjects))
+        return "reports_by_subject", sorted(filters.subjects)
     if filters.forms is not None:
-        keys = [[form] for form in sorted(filters.forms)]
-        return view_rows(db, "medic-client", "reports_by_form", keys=keys, reduce=False)
+        return "reports_by_form", [[form] for form in sorted(filters.forms)]
     if filters.facilities is not None:
-        return view_rows(db, "medic-client", "reports_by_place", keys=[[each] for each in sorted(filters.facilities)])
-    if filters.from_ms is not None:
-        return view_rows(
-            db, "medic-client", "reports_by_date", startkey=[filters.from_ms], endkey=[filters.to_ms], reduce=False
-        )
-    return view_rows(db, "medic-client", "reports_by_date")
+        return "reports_by_place", [[each] for each in sorted(filters.facilities)]
+    return None
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -125,98 +138,3 @@ def flatten(fields: Mapping[str, Any], prefix: str, found: dict[str, Any]) -> No
             flatten(value, f"{prefix}{name}.", found)
         else:
             found[prefix + name] = value
-
-
-# --- rows -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Named:
-    """A contact's name and the ids above it."""
-
-    name: Any
-    above: Sequence[str]
-
-
-class Submitters:
-    """The names of contacts and of the places above them as cells, each read once (EP-EXP-23)."""
-
-    def __init__(self, db: Database, csv: Csv) -> None:
-        self._db = db
-        self._csv = csv
-        self._known: dict[str, Named | None] = {}
-        self._cells: dict[str, str] = {}
-
-    async def learn(self, docs: Iterable[Doc]) -> None:
-        """Know who submitted these reports: at most two reads, whatever their number."""
-        if len(self._known) > MOST_NAMES:
-            self._known.clear()
-            self._cells.clear()
-        contacts = [contact for doc in docs if (contact := doc.get("contact")) and id_of(contact) not in self._cells]
-        wanted = {each for contact in contacts for each in (id_of(contact), *chain_ids(contact)) if each}
-        await self._read(wanted)
-        await self._read({above for each in wanted if (named := self._known.get(each)) for above in named.above})
-
-    async def _read(self, ids: Iterable[str]) -> None:
-        missing = [each for each in ids if each not in self._known]
-        if missing:
-            docs = await self._db.get_many(missing)
-            for each in missing:
-                self._known[each] = Named(docs[each].get("name"), chain_ids(docs[each])) if each in docs else None
-
-    def cells(self, doc: Doc) -> str:
-        """The name of the submitter and of the three places above, joined by commas; nothing where there is none."""
-        contact = doc.get("contact")
-        if not contact:
-            return "," * (len(SUBMITTER) - 1)
-        contact_id = id_of(contact) or ""
-        cells = self._cells.get(contact_id)
-        if cells is None:
-            known = self._known.get(contact_id)
-            cells = self._made(known or Named(name_in(contact), chain_ids(contact)))
-            if known is not None:
-                self._cells[contact_id] = cells
-        return cells
-
-    def _made(self, submitter: Named) -> str:
-        places = [self._known.get(each) for each in submitter.above[: len(SUBMITTER) - 1]]
-        names = [submitter.name, *(place.name if place else None for place in places)]
-        return ",".join(map(self._csv.cell, names + [None] * (len(SUBMITTER) - len(names))))
-
-
-def name_in(contact: Any) -> Any:
-    return contact.get("name") if isinstance(contact, dict) else None
-
-
-class Lines:
-    """Makes lines of CSV out of reports."""
-
-    def __init__(self, columns: Sequence[str], options: Options) -> None:
-        self._cell = options.csv.cell
-        self._readable = options.readable
-        self._place = {column: place for place, column in enumerate(columns)}
-        self._empty = [""] * len(columns)
-
-    def __call__(self, doc: Doc, submitter: str) -> str:
-        cell = self._cell
-        date = doc.get("reported_date")
-        if self._readable or not isinstance(date, int):
-            date = date_value(date, readable=self._readable)
-        own = (doc["_id"], doc.get("form"), doc.get("patient_id"), date, doc.get("from"))
-        line = f"{','.join(map(cell, own))},{submitter}"
-        fields = doc.get("fields")
-        if not self._empty:
-            return line + "\n"
-        cells = self._empty.copy()
-        if isinstance(fields, dict):
-            self._fill(fields, "", cells)
-        return f"{line},{','.join(cells)}\n"
-
-    def _fill(self, fields: Mapping[str, Any], prefix: str, cells: list[str]) -> None:
-        """An object where other reports have a value is written as JSON."""
-        for name, value in fields.items():
-            path = prefix + name
-            if value is not None and path in self._place:
-                cells[self._place[path]] = self._cell(value)
-            if isinstance(value, dict):
-                self._fill(value, path + ".", cells)

@@ -70,11 +70,11 @@ async def test_the_example_of_the_contract(client: Client, db: Database, family:
     assert re.fullmatch(r"attachment; filename=reports-\d{12}\.csv", disposition)
 
 
-async def test_newest_first_then_by_id(client: Client, db: Database) -> None:
+async def test_newest_first_then_the_last_id_first(client: Client, db: Database) -> None:
     dates = {"b": 2, "a": 2, "c": 3, "d": 1, "none": None}
     await db.bulk_docs([report(name, date) for name, date in dates.items()])
 
-    assert await ids(client, "") == ["c", "a", "b", "d", "none"]  # EP-EXP-24
+    assert await ids(client, "") == ["c", "b", "a", "d", "none"]  # EP-EXP-24
 
 
 async def test_many_reports_come_in_parts_and_the_same_by_post(client: Client, db: Database) -> None:

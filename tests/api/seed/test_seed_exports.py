@@ -101,7 +101,7 @@ async def test_targets_of_a_month_and_an_organisation_unit(client: Client, deplo
 @pytest.mark.parametrize(
     ("text", "ids"),
     [
-        ("GET /api/v2/export/reports", ["r1", "r2"]),
+        ("GET /api/v2/export/reports", ["r2", "r1"]),
         (post("reports", FORMS), ["r1"]),
         ("GET /api/v2/export/reports?filters[search]=&filters[forms][selected][0][code]=immunization_visit", ["r1"]),
     ],
@@ -113,7 +113,7 @@ async def test_reports_by_their_forms(client: Client, deployment: None, text: st
 
     assert (answer.status, answer.content_type) == (200, "text/csv")
     assert [row["_id"] for row in rows] == ids
-    assert (rows[0]["contact.name"], rows[0]["vaccine"], rows[0]["reported_date"]) == (
+    assert (rows[-1]["contact.name"], rows[-1]["vaccine"], rows[-1]["reported_date"]) == (
         "Jim Kirk",
         "BCG",
         "949392000000",
