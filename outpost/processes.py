@@ -91,6 +91,7 @@ async def until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None
     watch = asyncio.create_task(watch_supervisor(stop)) if os.environ.get(SUPERVISED) else None
     gc.collect()
     gc.freeze()  # what is loaded by now stays: no collection need look at it again
+    gc.set_threshold(5_000)  # a page of documents comes and goes without one; 700 are a few dozen documents
     try:
         await run(stop)
     finally:
