@@ -237,6 +237,49 @@ async def test_run_that_was_cut_off_goes_on_where_it_was(  # PRG-12
     assert not await purge(couch, deployment.db.name, settings, clock)
 
 
+async def unmark(deployment: Deployment, doc_id: str) -> None:
+    """Take a mark away that only a look at the document brings back."""
+    marks = purged_db(deployment)
+    await marks.delete(f"purged:{doc_id}", (await marks.get(f"purged:{doc_id}"))["_rev"])
+
+
+async def test_between_two_whole_runs_only_what_changed_is_looked_at(  # PRG-12
+    deployment: Deployment, run: Run, clock: Clock
+) -> None:
+    await deployment.store(report("r1", patient="chw"), report("r2", patient="mum"), report("r3", None, contact=None))
+    assert await run()
+    for doc_id in ("r1", "r2", "r3"):
+        await unmark(deployment, doc_id)
+    await deployment.store(report("r4", patient="50001"), report("r5", None, contact=None))
+    assert await run()
+
+    assert await purged(deployment) == {"r2", "r4", "r5"}  # the reports about Mum, by her id and by her short code
+    assert (await logs(deployment))[-1]["changes_only"] is True
+    clock.move(days=7)
+    assert await run()
+    assert await purged(deployment) == {"r1", "r2", "r3", "r4", "r5"}
+    assert ["changes_only" in entry for entry in await logs(deployment)] == [False, True, False, True]
+
+
+async def test_another_function_looks_at_everything(deployment: Deployment, run: Run) -> None:  # PRG-12
+    await deployment.store(report("r1"))
+    assert await run("function () { return []; }")
+    assert await run()
+
+    assert await purged(deployment) == {"r1"}
+
+
+async def test_deleted_contact_concerns_its_records(deployment: Deployment, run: Run) -> None:  # PRG-12, REPL-58
+    of_deleted = "function (user, contact, reports) { return contact._deleted ? reports.map(r => r._id) : []; }"
+    await deployment.store(report("r1", patient="mum"), report("r2", patient="chw"))
+    assert await run(of_deleted)
+    mum = await deployment.db.get("mum")
+    await deployment.db.delete("mum", mum["_rev"])
+    assert await run(of_deleted)
+
+    assert await purged(deployment) == {"r1"}
+
+
 def with_fn(doc: Doc) -> Doc:
     purge_section = {**doc["settings"]["purge"], "fn": PURGE_REPORTS}
     return {**doc, "settings": {**doc["settings"], "purge": purge_section}}
