@@ -110,6 +110,11 @@ def may_follow(before: str, state: str) -> bool:
     return before != "finalizing" or state in ("finalizing", "finalized")
 
 
+def is_waiting(log: Doc) -> bool:
+    """Whether the next step is a person's."""
+    return bool(log["state"] == "indexed" and log["action"] == "stage")
+
+
 def revision(doc: Doc | None) -> Doc:
     return {"_rev": doc["_rev"]} if doc else {}
 

@@ -22,7 +22,7 @@ from core.upgrades.builds import BuildName
 from core.upgrades.compare import compare
 from core.upgrades.indexing import merged, running_indexers, warm
 from core.upgrades.installing import exchange
-from core.upgrades.log import PREFIX, Overtaken
+from core.upgrades.log import PREFIX, Overtaken, is_waiting
 from core.upgrades.service import Upgrades, wants_legacy
 from core.upgrades.sources import open_builds
 from core.upgrades.staging import stage, staged_docs, unstage
@@ -219,11 +219,6 @@ class UpgradeRunner:
                 await db.request("POST", "/_view_cleanup", body={})
             except DomainError as error:
                 log.warning("old indexes of %s were not deleted: %s", db.name, error.message)
-
-
-def is_waiting(doc: Doc) -> bool:
-    """Whether the next step is a person's."""
-    return bool(doc["state"] == "indexed" and doc["action"] == "stage")
 
 
 async def first_of(feed: asyncio.Task[None], work: asyncio.Future[Any]) -> None:

@@ -41,14 +41,23 @@ class Upgrades:
         current = await self.logs.current()
         if current is not None:
             raise unfinished(current)
-        differences = await self.differences(build)
+        plan = await self.plan(build)
         if not force:
-            check_space(needed_bytes(differences), await free_bytes(self.couch))
-        running = await self.running()
-        downgrade = {"downgrade": True} if is_older(build.info, running) else {}
-        return await self.logs.begin(
-            action, user, str(running["version"]), build.info, changes=differences, **downgrade
-        )
+            check_space(plan["needed_bytes"], plan["free_bytes"])
+        downgrade = {"downgrade": True} if plan["downgrade"] else {}
+        return await self.logs.begin(action, user, plan["from"], build.info, changes=plan["changes"], **downgrade)
+
+    async def plan(self, build: Build) -> Doc:
+        """What a build would do: `{from, to, changes, downgrade, needed_bytes, free_bytes}`; None free: not known."""
+        running, changes = await self.running(), await self.differences(build)
+        return {
+            "from": str(running["version"]),
+            "to": build.name.version,
+            "changes": changes,
+            "downgrade": is_older(build.info, running),
+            "needed_bytes": needed_bytes(changes),
+            "free_bytes": await free_bytes(self.couch),
+        }
 
     async def complete(self) -> Doc:
         """Exchange the design documents for what is staged (UPG-32). NotFound when nothing is."""

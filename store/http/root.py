@@ -106,8 +106,13 @@ async def uuids(call: Call) -> web.Response:
 async def active_tasks(call: Call) -> web.Response:
     """GET /_active_tasks: index builds and replications that are running. Server admins only."""
     require_server_admin(call.user)
-    builds = [task for name, views in call.store.databases.open_views() for task in views.tasks()]
-    return answer([*({**task, "node": call.store.node} for task in builds), *call.request.app[REPLICATIONS].tasks()])
+    node = call.store.node
+    builds = [
+        {**task, "node": node, "database": name}
+        for name, views in call.store.databases.open_views()
+        for task in views.tasks()
+    ]
+    return answer([*builds, *call.request.app[REPLICATIONS].tasks()])
 
 
 async def get_session(call: Call) -> web.Response:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from tests.conftest import eventually
 from tests.store.store_client import Client
 
 KEYED = "function (doc) { if (doc.k !== undefined) { emit([doc.k, doc.n], doc.value); } }"
@@ -196,3 +198,19 @@ async def test_design_info(store: Client, values: str) -> None:
         "collator_versions", "compact_running", "language", "purge_seq", "signature", "sizes", "update_seq",
         "updater_running", "updates_pending", "waiting_clients", "waiting_commit",
     }  # fmt: skip
+
+
+async def test_a_build_that_runs_is_told_with_its_database(store: Client, db: str) -> None:
+    docs = [{"_id": f"d{number}"} for number in range(600)]
+    await store.post(f"{db}/_bulk_docs", {"docs": docs})
+    slow = "function (doc) { for (var i = 0; i < 5000; i++) { JSON.stringify(doc); } emit(doc._id); }"
+    path = await view(store, db, "d", slow)
+    query = asyncio.create_task(store.get(path, limit=1))
+
+    async def listed() -> Any:
+        tasks = (await store.get("/_active_tasks")).body
+        return next((task for task in tasks if task["database"] == db.strip("/")), None)
+
+    task = await eventually(listed)
+    await query
+    assert (task["type"], task["design_document"], task["total_changes"]) == ("indexer", "_design/d", 601)
