@@ -63,6 +63,10 @@ class AccessIndex:
         """The facts of documents as indexed; of deleted ones those of their last live body."""
         return await self._readers.ask(self._short, queries.stored_facts, ids)
 
+    async def count_below(self, ids: Collection[str]) -> dict[str, queries.Below]:
+        """How many contacts are below each of these places."""
+        return await self._readers.ask(self._long, queries.count_below, ids)
+
     async def allowed(self, scope: Scope) -> Listing:
         """Every live document of the scope that is not purged for it, sorted by id (REPL-50)."""
         return await self._readers.ask(self._long, listing, scope)

@@ -92,6 +92,29 @@ def resolve(connection: sqlite3.Connection, scope: Scope, names: Collection[str]
         connection.execute("COMMIT")
 
 
+class Below(NamedTuple):
+    """How many contacts are below a place."""
+
+    directly: int
+    all: int
+
+
+BELOW = f"""
+SELECT path.ancestor, SUM(path.depth = 1), COUNT(*)
+FROM json_each(?) AS place
+CROSS JOIN path ON path.ancestor = place.value AND path.depth > 0
+CROSS JOIN node ON node.n = path.contact AND node.rev IS NOT NULL AND node.flags & {DELETED} = 0
+GROUP BY path.ancestor
+"""
+
+
+def count_below(connection: sqlite3.Connection, names: Collection[str]) -> dict[str, Below]:
+    """The counts of the places of those ids, each once; those with nothing below are left out."""
+    numbers = numbers_of(connection, names)
+    texts = {n: name for name, n in numbers.items()}
+    return {texts[n]: Below(directly, every) for n, directly, every in connection.execute(BELOW, (as_json(texts),))}
+
+
 # A subject is a contact in scope or its shortcode: from names to the contacts they may mean, and up their paths.
 REACH = """
 WITH asked (n) AS MATERIALIZED (SELECT value FROM json_each(:names)),

@@ -6,11 +6,23 @@ from types import ModuleType
 
 from aiohttp import web
 
-from api.console import forms, frame_routes, messages, overview, sentinel, settings, upgrades, user_imports, users
+from api.console import (
+    exports,
+    forms,
+    frame_routes,
+    messages,
+    overview,
+    places,
+    sentinel,
+    settings,
+    upgrades,
+    user_imports,
+    users,
+)
 from api.console.frame import Page, console_routes
 
 # Each has a PAGE and ROUTES.
-MODULES: tuple[ModuleType, ...] = (overview, messages, users, forms, sentinel, settings, upgrades)
+MODULES: tuple[ModuleType, ...] = (overview, messages, users, places, forms, exports, sentinel, settings, upgrades)
 
 CONSOLE_PAGES: tuple[Page, ...] = tuple(module.PAGE for module in MODULES)
 ROUTES: list[web.RouteDef] = [
