@@ -43,7 +43,7 @@ def drawing() -> Any:
 
     theme = leather.theme
     theme.background_color = "none"
-    theme.margin = 0.02
+    theme.margin = 0.05
     for part in ("tick", "legend", "axis_title", "title"):
         setattr(theme, f"{part}_font_family", "system-ui, sans-serif")
     theme.tick_color = "#8883"
