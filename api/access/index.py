@@ -19,7 +19,7 @@ from api.access.schema import State
 from api.access.watch import Watch
 from core.couch.client import Database
 
-LONG_THREADS = 2  # whole lists computed at once; more wait their turn (REPL-150)
+LONG_THREADS = 1  # whole lists computed at once by each worker; more wait their turn (REPL-150)
 FEW_NAMES = 100  # answered in half a millisecond: those of a `_bulk_get`; a thread would not be quicker
 SHORT_THREADS = 2
 CATCH_UP_S = 1.0
@@ -68,8 +68,12 @@ class AccessIndex:
         return await self._readers.ask(self._long, queries.count_below, ids)
 
     async def allowed(self, scope: Scope) -> Listing:
-        """Every live document of the scope that is not purged for it, sorted by id (REPL-50)."""
-        return await self._readers.ask(self._long, listing, scope)
+        """Every live document of the scope that is not purged for it, sorted by id (REPL-50).
+
+        Small lists are short questions: they wait for nobody's large one.
+        """
+        pool = self._long if await self._readers.ask(None, queries.is_large, scope) else self._short
+        return await self._readers.ask(pool, listing, scope)
 
     async def changes(self, scope: Scope, place: Place, limit: int, *, deletions: bool) -> Found:
         """See `feed.changes`. Long only when the place is old."""

@@ -106,5 +106,6 @@ def version_of(connection: sqlite3.Connection) -> int | None:
 
 def give_way() -> None:
     """Let everything else of this machine go before this thread, where the system has priorities of threads."""
+    thread = threading.get_native_id()
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)

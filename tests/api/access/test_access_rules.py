@@ -335,3 +335,14 @@ def test_a_bare_deletion_has_no_facts() -> None:
     # REPL-102
     assert facts_in(b'{"_id":"x","_rev":"2-a","_deleted":true,"_revisions":{}}') is None
     assert facts_in(b'{"_id":"x","_rev":"2-a","_deleted":true,"note":1}') is not None
+
+
+def test_a_scope_is_large_by_the_contacts_within_its_depth() -> None:
+    # REPL-150
+    writer = empty_index()
+    clinics = [{"_id": f"c{n}", "type": "clinic", "parent": {"_id": "h"}} for n in range(501)]
+    writer.apply([Entry(doc["_id"], "1-x", False, facts_of(doc)) for doc in clinics], "1", 0)
+
+    assert queries.is_large(writer.connection, scope(facilities=("h",)))
+    assert not queries.is_large(writer.connection, scope(facilities=("h",), contact_depth=0))
+    assert not queries.is_large(writer.connection, scope(facilities=("c1", "c2", "unknown")))
