@@ -130,17 +130,18 @@ class Listing(NamedTuple):
         return found
 
 
+# Text is joined as little as possible: it is what a list costs most.
 LIST = f"""
 SELECT COUNT(*) FILTER (WHERE NOT purged), COUNT(*) FILTER (WHERE NOT purged AND task), COUNT(*) FILTER (WHERE purged),
-  (SELECT COUNT(*) FROM subject), CAST(COALESCE(GROUP_CONCAT(member) FILTER (WHERE NOT purged), '') AS BLOB)
+  (SELECT COUNT(*) FROM subject),
+  CAST(COALESCE(:before || GROUP_CONCAT(member, :between) FILTER (WHERE NOT purged) || :after, '') AS BLOB)
 FROM (
-  SELECT flags & {KIND_BITS} = {Kind.TASK:d} AS task,
-    {PURGED} AS purged,
-    CASE flags & {ODD_TEXT} WHEN 0 THEN '{{"id":"' || id || '","rev":"' || rev || '"}}'
-      ELSE id_rev(id, rev) END AS member
+  SELECT flags & {KIND_BITS} = {Kind.TASK:d} AS task, {{purged}} AS purged,
+    CASE flags & {ODD_TEXT} WHEN 0 THEN id || '","rev":"' || rev ELSE id_rev(id, rev) END AS member
   FROM found ORDER BY id
 )
 """
+PUNCTUATION = {"before": '{"id":"', "between": '"},{"id":"', "after": '"}'}
 
 
 def listing(connection: sqlite3.Connection, scope: Scope) -> Listing:
@@ -152,7 +153,8 @@ def listing(connection: sqlite3.Connection, scope: Scope) -> Listing:
     try:
         ground = ground_of(connection, scope)
         sql, args = visible_sql(ground, LIVE)
-        total, tasks, purged, subjects, text = connection.execute(sql + LIST, args).fetchone()
+        members = LIST.format(purged="FALSE" if ground.role_set is None else PURGED)
+        total, tasks, purged, subjects, text = connection.execute(sql + members, args | PUNCTUATION).fetchone()
     finally:
         connection.execute("COMMIT")
     return Listing(total, tasks, purged, subjects, text, blake2b(text, digest_size=16).hexdigest())

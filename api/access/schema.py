@@ -106,10 +106,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def prepare_reader(connection: sqlite3.Connection) -> None:
-    """With `id_rev(id, rev)`: a member of a list, for texts that JSON escapes. SQLite's own functions cut at a NUL."""
+    """With `id_rev(id, rev)`, for texts that JSON escapes: a list's `{"id":"..","rev":".."}` without its ends.
+
+    SQLite's own JSON functions cut at a NUL.
+    """
     connection.execute("PRAGMA cache_size = -16384")
     connection.create_function(
-        "id_rev", 2, lambda doc_id, rev: orjson.dumps({"id": doc_id, "rev": rev}).decode(), deterministic=True
+        "id_rev", 2, lambda doc_id, rev: orjson.dumps({"id": doc_id, "rev": rev}).decode()[7:-2], deterministic=True
     )
 
 
