@@ -67,6 +67,27 @@ READS = [
     ("POST", "_explain", {"selector": {"_id": "R7"}}),
     ("GET", "_design/medic/_view/reports_by_date?include_docs=true", None),
     ("COPY", "R7", None),
+    ("GET", "R7?attachments=true&atts_since=[]", None),
+    ("GET", "P1?rev={rev}", None),
+    ("GET", "P1?open_revs=[%22{rev}%22]&latest=true", None),
+    ("GET", '_all_docs?keys=["P1"]&keys=["R7"]&include_docs=true', None),
+    ("GET", '_all_docs?key="P1"&keys=["R7"]&include_docs=true', None),
+    ("POST", '_all_docs?keys=["P1"]&include_docs=true', {"keys": ["R7"], "include_docs": True}),
+    ("POST", "_all_docs/queries", {"queries": [{"keys": ["R7"], "include_docs": True}]}),
+    ("POST", "_bulk_get", {"docs": [{"id": "P1", "rev": "{rev}"}, {"id": "R7", "rev": "1-" + "a" * 32}]}),
+    ("POST", "_bulk_get?open_revs=all&attachments=true", {"docs": [{"_id": "R7"}, {"id": ["R7"]}, "R7"]}),
+    ("GET", "_changes?filter=_doc_ids&doc_ids=[%22R7%22]&feed=eventsource&timeout=1&include_docs=true", None),
+    ("GET", "_changes?feed=continuous&timeout=1&include_docs=true&since=0", None),
+    ("POST", "_changes?since=0&include_docs=true", {"since": "0", "include_docs": True, "filter": "_view"}),
+    ("GET", "_local_docs?include_docs=true", None),
+    ("GET", "_design_docs?include_docs=true", None),
+    ("POST", "_design/medic/_view/reports_by_date/queries", {"queries": [{"include_docs": True}]}),
+    ("GET", "_partition/R7/_all_docs?include_docs=true", None),
+    ("GET", "_design/medic/_rewrite/../../R7", None),
+    ("GET", "_design/medic/_rewrite/..%2F..%2FR7", None),
+    ("GET", "R7/_all_docs", None),
+    ("PATCH", "R7", None),
+    ("OPTIONS", "R7", None),
 ]
 
 
@@ -116,6 +137,50 @@ WRITES: list[tuple[str, str, Any]] = [
     ("DELETE", "", None),
     ("COPY", "P1", None),
     ("MOVE", "R7", None),
+    # A foreign contact claimed, or named as one's own, in the same request as what is about it.
+    (
+        "POST",
+        "_bulk_docs",
+        {
+            "docs": [
+                {"_id": "C2", "_rev": "2-" + "b" * 32, "type": "clinic", "parent": {"_id": "H1"}},
+                {
+                    "_id": "R7",
+                    "_rev": "9-" + "b" * 32,
+                    "type": "data_record",
+                    "form": "visit",
+                    "fields": {"patient_id": "C2"},
+                },
+            ],
+            "new_edits": False,
+        },
+    ),
+    (
+        "POST",
+        "_bulk_docs",
+        {
+            "docs": [
+                {
+                    "_id": "R7",
+                    "_rev": "9-" + "c" * 32,
+                    "type": "data_record",
+                    "form": "visit",
+                    "fields": {"patient_id": "P1"},
+                    "_revisions": {"start": 9, "ids": ["c" * 32, "b" * 32]},
+                }
+            ],
+            "new_edits": False,
+        },
+    ),
+    ("POST", "_bulk_docs", {"docs": [], "new_edits": False, "all_or_nothing": True, "docs ": [{"_id": "R7"}]}),
+    ("POST", "_bulk_docs?new_edits=false", {"docs": [{"_id": "R7", "_rev": "9-" + "d" * 32, "n": 1}]}),
+    ("PUT", "R7%2Fphoto?rev={rev}", {"n": 1}),
+    ("PUT", "R7?batch=ok", {"_rev": "{rev}", "type": "task", "user": "org.couchdb.user:asha"}),
+    ("POST", "R7", {"_rev": "{rev}", "n": 1}),
+    ("POST", "_find", {"selector": {}}),
+    ("POST", "_index", {"index": {"fields": ["type"]}}),
+    ("POST", "_compact", {}),
+    ("PUT", "_revs_limit", 1),
 ]
 
 
@@ -166,3 +231,17 @@ async def test_a_tampered_sequence_opens_nothing(district: Any, secret: str, sin
     assert response.status in (200, 400, 414), text[:200]
     assert "secret" not in text
     assert "R7" not in text
+
+
+async def test_what_was_remembered_of_a_scope_ends_with_it(district: Any) -> None:
+    # REPL-142: R1 names P1 by its shortcode
+    found = [(await district.get("R1")).status]
+    person = await district.db.get("P1")
+    rev = await district.db.put({**person, "parent": {"_id": "C2", "parent": {"_id": "H2", "parent": {"_id": "D1"}}}})
+    await district.get_ids()
+    found.append((await district.get("R1")).status)
+    await district.db.put({**person, "_rev": rev})
+    await district.get_ids()
+    found.append((await district.get("R1")).status)
+
+    assert found == [200, 403, 200]
