@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from html import unescape
 from typing import Any
 from urllib.parse import quote
 
@@ -111,12 +112,12 @@ async def show_preview(request: web.Request) -> web.Response:
     form = await wanted_form(request)
     if FORM_HTML not in form.doc["_attachments"]:
         raise NotFound(f"The form {form.code} has no HTML")
-    html = (await request.config_dict[DB].attachment(form.doc_id, FORM_HTML, form.rev)).decode(errors="replace")
+    text = (await request.config_dict[DB].attachment(form.doc_id, FORM_HTML, form.rev)).decode(errors="replace")
     own = f"/medic/{quote(form.doc_id, safe='')}/"
-    shown = MEDIA.sub(lambda found: f' src="{own}{quote(found[1], safe="/")}"', html)
-    text = pages.get_template("console/form_preview.html").render(title=form.code, form=shown)
+    shown = MEDIA.sub(lambda found: f' src="{own}{quote(unescape(found[1]), safe="/")}"', text)
+    page = pages.get_template("console/form_preview.html").render(title=form.code, form=shown)
     headers = {"Content-Security-Policy": PREVIEW_POLICY, "Cache-Control": "no-store"}
-    return web.Response(text=text, content_type="text/html", headers=headers)
+    return web.Response(text=page, content_type="text/html", headers=headers)
 
 
 async def wanted_form(request: web.Request) -> Form:

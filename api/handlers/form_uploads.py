@@ -17,10 +17,12 @@ from api.operations import Access, Operation, describe
 from api.params import parse_json
 from api.responses import json_response
 from api.xforms import CONVERTER
+from core.couch.client import Doc
 from core.errors import InvalidInput, UnsupportedMediaType
 from core.xforms.archive import LARGEST_BYTES as LARGEST_XLSX_BYTES
 from core.xforms.archive import is_workbook
 from core.xforms.attachments import Attachment
+from core.xforms.catalogue import PREFIX
 from core.xforms.converter import Conversion, Converter
 from core.xforms.definition import read_xform
 from core.xforms.generated import is_converted, with_generated
@@ -64,6 +66,13 @@ class Brought:
     properties: dict[str, Any] = field(default_factory=dict)
     media: dict[str, Attachment] = field(default_factory=dict)
 
+    def wishes(self, stored: Doc | None = None) -> tuple[list[str], bool]:
+        """The nodes that a table's form hides, and whether it is for collectors alone: as brought, else as stored."""
+        found = {**(stored or {}), **self.properties}
+        hidden_fields, context = found.get("hidden_fields"), found.get("context")
+        is_for_collectors = isinstance(context, dict) and bool(context.get("collect"))
+        return list(hidden_fields) if isinstance(hidden_fields, list) else [], is_for_collectors
+
 
 @describe(
     Operation(
@@ -88,12 +97,16 @@ async def post_form(request: web.Request) -> web.Response:
 
 async def store_form(request: web.Request, brought: Brought) -> tuple[Uploaded, bool]:
     """Store what an author brought; and whether that form was not there before. InvalidInput, TooLarge, Conflict."""
-    xform, conversion = await converted(request.config_dict[CONVERTER], brought)
+    converter, db = request.config_dict[CONVERTER], request.config_dict[DB]
+    xform, conversion = await converted(converter, brought)
     definition = await asyncio.to_thread(read_xform, xform)
     check_code(definition.id)
+    stored = await db.find(PREFIX + definition.id) if brought.is_table else None
+    if stored is not None and brought.wishes(stored) != brought.wishes():  # what a table becomes depends on what stays
+        xform, conversion = await converted(converter, brought, stored)
     upload = Upload(xform, definition, brought.properties, brought.media)
     doc, changed = await store_upload(
-        request.config_dict[DB],
+        db,
         upload,
         now_ms(),
         lambda doc: with_generated(doc, conversion) if is_converted(doc) else doc,
@@ -113,16 +126,16 @@ async def store_form(request: web.Request, brought: Brought) -> tuple[Uploaded, 
     return uploaded, changed and doc["_rev"].startswith("1-")
 
 
-async def converted(converter: Converter, brought: Brought) -> tuple[bytes, Conversion]:
-    """The XForm and what was made of it. InvalidInput, for a table with the cells that are wrong; TooLarge."""
+async def converted(converter: Converter, brought: Brought, stored: Doc | None = None) -> tuple[bytes, Conversion]:
+    """The XForm and what was made of it, for a form that is `stored` already perhaps.
+
+    InvalidInput, for a table with the cells that are wrong; TooLarge.
+    """
     if not brought.is_table:
         return brought.form, await converter.convert(brought.form)
-    context = brought.properties.get("context") or {}
+    hidden_fields, collect = brought.wishes(stored)
     table = await converter.convert_xlsform(
-        brought.form,
-        name=brought.name,
-        hidden_fields=brought.properties.get("hidden_fields") or (),
-        collect=bool(context.get("collect")),
+        brought.form, name=brought.name, hidden_fields=hidden_fields, collect=collect
     )
     if table.itemsets is not None:
         brought.media.setdefault(ITEMSETS, Attachment("text/csv", table.itemsets.encode()))

@@ -16,7 +16,7 @@ class FormSummary(TypedDict):
     id: str
     rev: str
     code: str
-    title: Any
+    title: str
     kind: str
     version: str | None
     uploaded: int | None
@@ -34,7 +34,7 @@ def summary_of(form: Form, errors: Mapping[str, Any]) -> FormSummary:
         "id": form.doc_id,
         "rev": form.rev,
         "code": form.code,
-        "title": form.doc.get("title") or (form.xform.title if form.xform else form.code),
+        "title": title_of(form),
         "kind": kind_of(form),
         "version": form.xform.version if form.xform else None,
         "uploaded": uploaded if isinstance(uploaded, int) else None,
@@ -44,6 +44,15 @@ def summary_of(form: Form, errors: Mapping[str, Any]) -> FormSummary:
     }
     problem = problem_of(form, errors)
     return {**found, "problem": problem} if problem else found
+
+
+def title_of(form: Form) -> str:
+    """The title of the document, in the first of its languages, else the XForm's."""
+    title = form.doc.get("title")
+    translations = title if isinstance(title, list) else []
+    texts = [title, *(each.get("content") for each in translations if isinstance(each, dict))]
+    own = next((text for text in texts if isinstance(text, str) and text), None)
+    return own or (form.xform.title if form.xform else form.code)
 
 
 def kind_of(form: Form) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import select
 import sys
+import traceback
 from typing import Any, BinaryIO
 
 import orjson
@@ -47,6 +48,9 @@ def answer(wanted: dict[str, Any], data: bytes) -> dict[str, Any]:
         return {"error": error.message, **error.details}
     except (MemoryError, RecursionError):
         return {"error": "The form is too large to be converted"}
+    except Exception as error:  # whatever the libraries stumble over is the form's doing
+        traceback.print_exc()
+        return {"error": f"The form cannot be converted: {type(error).__name__}"}
 
 
 def made_of(xform: bytes) -> dict[str, Any]:

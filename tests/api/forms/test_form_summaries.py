@@ -19,7 +19,8 @@ async def test_every_form_is_told_with_what_is_wrong_with_it(client: Client, db:
     collect = form_doc("collect", BEDNET_XFORM, context={"collect": True})
     collect["_attachments"]["net.png"] = attachment("image/png", b"x")
     nameless = {name: value for name, value in form_doc("nameless", XFORM).items() if name != "internalId"}
-    docs = [collect, nameless, form_doc("contact:clinic:create", XFORM), form_doc("broken", BROKEN)]
+    clinic = {**form_doc("contact:clinic:create", XFORM), "title": [{"locale": "en", "content": "New home"}]}
+    docs = [collect, nameless, clinic, form_doc("broken", BROKEN)]
     await db.bulk_docs([*docs, form_doc("unreadable", "<a>")])
 
     async def told() -> Any:
@@ -44,6 +45,7 @@ async def test_every_form_is_told_with_what_is_wrong_with_it(client: Client, db:
         "media": ["net.png"],
     }
     assert forms["form:contact:clinic:create"]["kind"] == "contact"  # FORM-9
+    assert forms["form:contact:clinic:create"]["title"] == "New home"
     assert forms["form:nameless"]["problem"].startswith("internalId: ")  # FORM-16
     assert "not well-formed" in forms["form:unreadable"]["problem"]
 

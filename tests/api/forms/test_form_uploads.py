@@ -118,6 +118,16 @@ async def test_forms_for_collectors_keep_their_xform_alone(client: Client, db: D
     assert (await db.get("form:net_visit"))["_attachments"].keys() == {"xml"}  # FORM-10
 
 
+async def test_what_stays_decides_what_a_table_becomes(client: Client, db: Database) -> None:
+    properties = {"context": {"collect": True}, "hidden_fields": ["hut"]}
+    await upload(client, parts(workbook_of(SHOWN), properties=properties))
+    status, told = await upload(client, workbook_of(SHOWN), XLSX)
+    xform = await db.attachment("form:shown", "xml", told["rev"])
+
+    assert (status, told["changed"]) == (200, False)
+    assert b'<hut tag="hidden"' in xform  # CONF-62
+
+
 async def test_the_files_name_is_the_id_where_the_table_has_none(client: Client) -> None:
     table = SHOWN.replace("| | form_id | form_title |\n| | shown | Shown |", "| | form_title |\n| | Shown |")
     status, told = await upload(client, parts(workbook_of(table), name="huts.xlsx"))
