@@ -9,6 +9,7 @@ from api.console import pages as console
 from api.handlers import (
     app_files,
     apps,
+    archive,
     bulk_delete,
     config_history,
     contact_tree,
@@ -98,6 +99,7 @@ def routes(database: str) -> list[web.RouteDef]:
         *nouveau.routes(database),
         *impact.ROUTES,
         *credentials.ROUTES,
+        *archive.ROUTES,
         *records.ROUTES,
         *forms.ROUTES,
         *form_uploads.ROUTES,

@@ -24,6 +24,7 @@ from sentinel.configuration import Configuration
 from sentinel.controls import Controls
 from sentinel.lease import Lease
 from sentinel.processor import Processor
+from sentinel.schedule.archiving import archive_when_due
 from sentinel.schedule.background_cleanup import clean_up
 from sentinel.schedule.destinations import TIMEOUT_S
 from sentinel.schedule.due_messages import count_overdue, send_due
@@ -62,6 +63,7 @@ class Jobs:
             self.repeat("due_messages", self.send_due, self.due_interval_s),
             self.repeat("reminders", self.send_reminders, JOBS_INTERVAL_S),
             self.repeat("purging", self.purge, JOBS_INTERVAL_S),
+            self.repeat("archiving", self.archive, JOBS_INTERVAL_S),
             self.repeat("background_cleanup", self.clean_up, JOBS_INTERVAL_S),
             self.repeat("replications", self.gather, JOBS_INTERVAL_S),
             self.repeat("transitions_disabled_reminder", self.remind, JOBS_INTERVAL_S),
@@ -108,6 +110,10 @@ class Jobs:
     async def purge(self) -> None:
         settings = self.configuration.tools.messenger.settings
         await purge(self.couch, self.config.database, settings, self.now, self.lease.check)
+
+    async def archive(self) -> None:
+        settings = self.configuration.tools.messenger.settings
+        await archive_when_due(self.couch, self.config.database, settings, self.now, self.lease.check)
 
     async def clean_up(self) -> None:
         await clean_up(self.couch, self.config.database, self.lease.check)

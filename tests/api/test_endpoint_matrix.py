@@ -95,6 +95,7 @@ TABLE: list[tuple[str, str, tuple[int, int, int, int, int]]] = [
     ("GET", "/api/deploy-info", ACCOUNT),
     ("GET", "/api/couch-config-attachments", (401, 401, 401, 401, 401)),
     ("PUT", "/api/v1/credentials/key", ADMIN),
+    ("POST", "/api/v1/archive", ADMIN),
     ("GET", "/api/v1/users-doc-count", ADMIN),
     ("GET", "/api/v1/replication-failure-logs", ADMIN),
     ("GET", "/api/v1/replication-health/failed", ADMIN),
