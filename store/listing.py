@@ -232,11 +232,13 @@ class KeysReader:
             keys.reverse()
         self._params = params
         self._keys = keys[params.skip :][: params.limit]
+        self._at = 0
 
     def page(self, conn: Connection) -> list[bytes]:
         """The next rows as JSON; none at the end. For a worker thread."""
         size = _ROWS_PER_PAGE_WITH_DOCS if self._params.include_docs else _ROWS_PER_PAGE
-        chosen, self._keys = self._keys[:size], self._keys[size:]
+        chosen = self._keys[self._at : self._at + size]
+        self._at += size
         return _key_rows(conn, chosen, self._params) if chosen else []
 
 
