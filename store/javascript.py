@@ -56,6 +56,7 @@ class JavaScript:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="javascript")
         self.reduce_limit = "true"  # query_server_config/reduce_limit: whether reductions must shrink, or `log`
         self._realms: OrderedDict[Sequence[Any], Realm] = OrderedDict()
+        self._closing = False
 
     # --- for coroutines -------------------------------------------------------------------------------------------
 
@@ -171,6 +172,8 @@ class JavaScript:
         return self._thread.submit(run)
 
     def close(self) -> None:
+        """Wait for the call that runs; what comes after it in a batch fails."""
+        self._closing = True
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._realms.clear()
 
@@ -192,6 +195,8 @@ class JavaScript:
 
     def _run(self, compile_call: Sequence[Any], name: str, *arguments: Any) -> bytes:
         """One call; a realm out of memory is replaced, and tried once more if it had served other calls before."""
+        if self._closing:
+            raise StoreError("The store is closing.", slug="service_unavailable", status=503)
         fresh = compile_call not in self._realms
         try:
             return self._realm(compile_call).call(name, *arguments)

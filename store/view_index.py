@@ -13,32 +13,29 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
-from store.collation import raw_sort_key, sort_key
-from store.erlang import term_order
 from store.errors import StoreError
 from store.javascript import JavaScript, MapProgram, Row
 from store.source import DocSource, Winner
 from store.view_blocks import change_blocks, create_blocks
 from store.view_group import ViewGroup
-from store.view_query import SortKey
 from store.view_reduce import store_reductions
+from store.view_rows import index_rows
 
 log = logging.getLogger(__name__)
 
 _BATCH = 200  # documents mapped at a time
 _BATCHES_AHEAD = 2  # batches in the engine while the rows of an earlier one are being written
 _IDLE_READERS = 4
+_STOP_NOTICED_S = 0.2
 
 _ROWS = "view INTEGER NOT NULL, sort BLOB NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL, key TEXT, value TEXT"
-
-IndexRow = tuple[int, bytes, str, int, str, str]  # view, sort key, document id, place among its rows, key, value
 
 
 class Stopped(StoreError):
@@ -175,7 +172,7 @@ class ViewIndex:
             seq = 0
             connection.execute("BEGIN")
             for winners, mapped in self._mapped(0, target):
-                rows = _index_rows(self.group, winners, mapped)
+                rows = index_rows(self.group, winners, mapped)
                 connection.executemany("INSERT INTO loading.unsorted VALUES (?, ?, ?, ?, ?, ?)", rows)
                 seq = winners[-1].seq
                 self._advance(len(winners))
@@ -196,7 +193,7 @@ class ViewIndex:
         self, connection: sqlite3.Connection, winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]
     ) -> None:
         """Replace the rows of some documents, in one transaction with the seq."""
-        rows = _index_rows(self.group, winners, mapped)
+        rows = index_rows(self.group, winners, mapped)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             changes = [(view, sort, id_, 1) for view, sort, id_, *_ in rows]
@@ -211,31 +208,40 @@ class ViewIndex:
 
     def _mapped(self, seq: int, target: int | None = None) -> Iterator[tuple[list[Winner], list[list[list[Row]]]]]:
         """Batches of changes after `seq` with their rows by view; the engine works ahead on the next ones."""
-        ahead: deque[tuple[list[Winner], list[int], Any]] = deque()
+        ahead: deque[tuple[list[Winner], list[int], Future[list[list[list[Row]]]]]] = deque()
         more = True
-        while True:
-            while more and len(ahead) < _BATCHES_AHEAD:
-                winners = self._source.winners_since(seq, _BATCH)
-                if winners and target is not None and winners[-1].seq > target:
-                    winners = [winner for winner in winners if winner.seq <= target]
-                    more = False
-                if not winners:
-                    more = False
-                    break
-                seq = winners[-1].seq
-                live = [at for at, winner in enumerate(winners) if self._is_mapped(winner)]
-                ahead.append(
-                    (winners, live, self._mapper.map_docs(self.group.program, [self._body(winners[at]) for at in live]))
-                )
-            if not ahead:
-                return
-            winners, live, future = ahead.popleft()
-            mapped: list[list[list[Row]]] = [[] for _ in winners]
-            for at, views in zip(live, future.result(), strict=True):
-                mapped[at] = views
-            if self._stop.is_set():
-                raise Stopped("The database is being closed.")
-            yield winners, mapped
+        try:
+            while True:
+                while more and len(ahead) < _BATCHES_AHEAD:
+                    winners = self._source.winners_since(seq, _BATCH)
+                    if winners and target is not None and winners[-1].seq > target:
+                        winners = [winner for winner in winners if winner.seq <= target]
+                        more = False
+                    if not winners:
+                        more = False
+                        break
+                    seq = winners[-1].seq
+                    live = [at for at, winner in enumerate(winners) if self._is_mapped(winner)]
+                    docs = [self._body(winners[at]) for at in live]
+                    ahead.append((winners, live, self._mapper.map_docs(self.group.program, docs)))
+                if not ahead:
+                    return
+                winners, live, future = ahead.popleft()
+                mapped: list[list[list[Row]]] = [[] for _ in winners]
+                for at, views in zip(live, self._result(future), strict=True):
+                    mapped[at] = views
+                yield winners, mapped
+        finally:
+            for *_, future in ahead:
+                future.cancel()
+
+    def _result(self, future: Future[list[list[list[Row]]]]) -> list[list[list[Row]]]:
+        """The rows of a batch; raises Stopped rather than wait for functions that take their time."""
+        while not self._stop.is_set():
+            if wait([future], timeout=_STOP_NOTICED_S).done:
+                return future.result()
+        future.cancel()
+        raise Stopped("The database is being closed.")
 
     def _is_mapped(self, winner: Winner) -> bool:
         return not winner.deleted and (self.group.include_design or not winner.id.startswith("_design/"))
@@ -266,36 +272,3 @@ def _closing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
-
-
-def _index_rows(group: ViewGroup, winners: Sequence[Winner], mapped: Sequence[list[list[Row]]]) -> list[IndexRow]:
-    rows: list[IndexRow] = []
-    sort_keys = [raw_sort_key if raw else sort_key for raw in group.raw]
-    for winner, views in zip(winners, mapped, strict=True):
-        for view, emitted in enumerate(views):
-            sorts = [_sorted(sort_keys[view], row, winner.id) for row in emitted]
-            if len(set(sorts)) < len(sorts):
-                pairs = sorted(zip(sorts, emitted, strict=True), key=_by_value)
-                sorts, emitted = [sort for sort, _ in pairs], [row for _, row in pairs]
-            for n, (sort, row) in enumerate(zip(sorts, emitted, strict=True)):
-                if sort:
-                    rows.append((view, sort, winner.id, n, row.key.decode(), row.value.decode()))
-    return rows
-
-
-def _sorted(sort_key: SortKey, row: Row, doc_id: str) -> bytes:
-    """Empty for a key that cannot be one."""
-    try:
-        return sort_key(orjson.loads(row.key))
-    except ValueError as error:  # nested deeper than JSON readers go
-        log.warning("no row for a key of document %s: %s", doc_id, error)
-        return b""
-
-
-def _by_value(pair: tuple[bytes, Row]) -> tuple[bytes, Any]:
-    """Rows of one document with one key come in Erlang's order of their values, not in that of their emission."""
-    sort, row = pair
-    try:
-        return sort, term_order(orjson.loads(row.value))
-    except ValueError:
-        return sort, term_order(None)

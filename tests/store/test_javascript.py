@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from store.errors import CompilationError, Forbidden, Unauthorized
+from store.errors import CompilationError, Forbidden, StoreError, Unauthorized
 from store.javascript import JavaScript, MapProgram
 from store.realm import JavaScriptError
 
@@ -73,6 +73,18 @@ def test_a_function_that_loops_at_every_document_gets_less_time_each_time(engine
 
     assert rows == [[]] * 100 + [[(1, None)]]
     assert time.process_time() - started_s < 5
+
+
+def test_a_closed_engine_does_not_finish_its_batch() -> None:
+    engine = JavaScript(time_limit_s=0.2)
+    mapped = engine.map_docs(MapProgram((("v", "function (doc) { while (true) {} }"),)), [_doc()] * 10_000)
+    while not mapped.running():
+        time.sleep(0.001)
+
+    engine.close()
+
+    with pytest.raises(StoreError):
+        mapped.result()
 
 
 def test_a_function_that_hoards_memory_does_not_lose_later_documents(engine: JavaScript) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from store.errors import BadRequest, CompilationError
-from store.javascript import JavaScriptPool
+from store.javascript import JavaScriptPool, MapProgram
+from store.view_group import view_group
+from store.view_index import Stopped, ViewIndex
 from store.view_query import ViewParams
 from store.views import Views
 from tests.store.views.view_documents import KEYED, Documents, damage_index, ddoc, ids, query, until
@@ -227,6 +231,29 @@ async def test_maps_that_loop_do_not_stop_queries_of_other_indexes(views: Views,
     looping = ddoc("loop", v="function (doc) { while (true) {} }")
 
     assert await asyncio.gather(ids(views, looping), ids(views, ddoc(v=KEYED))) == [[], ["a"]]
+
+
+async def test_an_update_is_stopped_while_functions_take_their_time(
+    documents: Documents, tmp_path: Path, pool: JavaScriptPool
+) -> None:
+    class Endless:
+        asked: ClassVar[list[Future[Any]]] = []
+
+        def map_docs(self, program: MapProgram, docs: Sequence[bytes]) -> Future[Any]:
+            self.asked.append(Future())
+            return self.asked[-1]
+
+    for number in range(300):
+        documents.put(f"d{number}")
+    index = ViewIndex(tmp_path, view_group(ddoc(v=KEYED)), documents, pool.index_engine(""), Endless())
+    update = asyncio.ensure_future(asyncio.to_thread(index.update))
+    await until(lambda: len(Endless.asked) == 2)
+
+    index.stop()
+
+    with pytest.raises(Stopped):
+        await update
+    assert all(future.cancelled() for future in Endless.asked)
 
 
 STEPS = st.lists(
