@@ -140,10 +140,10 @@ class Purging:
         while True:
             answer = await self.db.changes(self.run["after"] or self.run["since"], limit=PAGE_ROWS)
             rows = answer["results"]
-            if not rows:
-                return
             docs = await self.db.get_many(row["id"] for row in rows if not row.get("deleted"))
             await self.judge_concerned(list(docs.values()), {row["id"] for row in rows if row.get("deleted")})
+            if len(rows) < PAGE_ROWS:  # the next run begins where this one did: nothing that comes meanwhile is missed
+                return
             await self.move(self.run["stage"], str(answer["last_seq"]))
 
     async def judge_concerned(self, docs: Sequence[Doc], deleted: set[str]) -> None:

@@ -45,7 +45,7 @@ async def test_documented_message(client_with_form: Client, db: Database, versio
 
     members = await answer.json()
     record = await db.get(members["id"])
-    assert (answer.status, members) == (200, {"success": True, "id": record["_id"]})  # EP-REC-3
+    assert (answer.status, members) == (200, {"success": True, "id": record["_id"]})  # EP-REC-3, REC-1
     expected = {
         "type": "data_record",
         "form": "YYYZ",
