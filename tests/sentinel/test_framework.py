@@ -412,6 +412,16 @@ async def test_repetition_writes_nothing(deployment: Deployment, preg: Preg) -> 
     assert (await deployment.sentinel_db.info())["update_seq"] == before[1]["update_seq"]
 
 
+async def test_all_transitions_work_on_one_document_that_is_saved_once(  # TRN-4, TRN-7
+    deployment: Deployment, preg: Preg
+) -> None:
+    doc = await deployment.processed(preg("r1"))
+    ran = (await deployment.info("r1"))["transitions"]
+
+    assert (doc["_rev"][:2], set(ran)) == ("2-", {"update_clinics", "registration"})
+    assert doc["contact"]["_id"] == "chw"
+
+
 async def test_what_we_wrote_ourselves_is_not_read_again(deployment: Deployment, preg: Preg) -> None:  # TRN-5
     class Reading(Database):
         """Notes the documents it is asked for together."""
