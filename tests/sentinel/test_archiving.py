@@ -60,8 +60,8 @@ async def test_documents_are_moved_as_they_are(deployment: Deployment, run: Run)
     told_of = await told(deployment, job_id)
     assert (told_of["status"], told_of["cursor"], told_of["total"]) == ("completed", 4, 4)
     assert await deployment.sentinel_db.find(job_id) is None
-    with pytest.raises(NotFound):
-        await deployment.db.get("r1")
+    [row] = await deployment.db.all_docs(["r1"])
+    assert row["value"]["deleted"] is True  # ARC-4: what get-deletes tells phones of
 
 
 async def test_conflicts_come_along_and_none_comes_back(deployment: Deployment, run: Run) -> None:  # ARC-3
