@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -101,23 +102,30 @@ async def follow(
 
 
 async def read_backlog(
-    db: Database, since: str, *, all_leaves: bool = False, limit: int = PAGE, crawls_s: float = CRAWLS_S
+    db: Database, since: str, *, all_leaves: bool = False, limit: int = PAGE
 ) -> AsyncGenerator[Batch, None]:
     """What there is after `since`, with documents, page by page; the next one is on its way while one is used.
 
     CouchDB reads the documents of a feed one after the other, each behind whatever else reads the database: beside
     view builds such a feed crawls. Then they are asked for by many small requests, which have as many places in that
-    queue. Raises what `Database.changes` does.
+    queue, as long as this is quicker. Raises what `Database.changes` does.
     """
     params: dict[str, Any] = {"limit": limit, "style": "all_docs"} if all_leaves else {"limit": limit}
-    crawls = False
+    took_s = {"at once": 0.0, "apart": 0.0}  # the last page read in each way
 
     async def read(position: str) -> Batch:
-        nonlocal crawls
+        crawls = took_s["at once"] > CRAWLS_S
+        way = "apart" if crawls and took_s["apart"] < took_s["at once"] else "at once"
         started_s = time.monotonic()
-        answer = await db.changes(position, include_docs=not crawls, **params)
-        rows = await with_docs(db, answer["results"]) if crawls else answer["results"]
-        crawls = crawls or time.monotonic() - started_s > crawls_s
+        try:
+            answer = await db.changes(position, include_docs=way == "at once", **params)
+        except DomainError as error:
+            if way == "apart" or error.status < 500:
+                raise
+            took_s["at once"] = math.inf  # so slowly that nobody waited for its end
+            return await read(position)
+        rows = answer["results"] if way == "at once" else await with_docs(db, answer["results"])
+        took_s[way] = time.monotonic() - started_s
         return Batch(tuple(map(change_of, rows)), str(answer["last_seq"]), int(answer.get("pending") or 0))
 
     page = asyncio.create_task(read(since))
