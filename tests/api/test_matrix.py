@@ -50,6 +50,7 @@ TABLE: list[tuple[str, str, Any, str, str, str]] = [
     ("POST", "/{db}/_ensure_full_commit", {}, NO_EDIT, OK, OK),
     ("GET", "/{db}/_security", None, OK, OK, OK),
     ("POST", "/{db}/_compact", {}, NO_EDIT, NOT_ADMIN, OK),
+    ("GET", "/{db}/_revs_limit", None, OK, OK, OK),
     ("GET", "/{db}/", None, OK, OK, OK),
     ("GET", "/{db}-vault/_all_docs", None, NOT_ADMIN, NOT_ADMIN, OK),
     ("GET", "/{db}-sentinel/_all_docs", None, NOT_ADMIN, NOT_ADMIN, OK),
