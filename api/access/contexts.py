@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
@@ -11,8 +10,9 @@ from cachetools import LRUCache
 from api.access.rules import Context, Scope
 from api.access.schema import State
 
-MOST_NAMES = 500_000  # of all scopes together; some 100 bytes each
-OF_A_SCOPE = 100  # what a scope takes beside its names, counted in names
+MOST_BYTES = 2**26  # of all scopes together, about
+BYTES_A_NAME = 150  # beside its text
+BYTES_A_SCOPE = 2_000
 
 
 @dataclass
@@ -23,6 +23,7 @@ class Reached:
     depths: dict[str, int | None] = field(default_factory=dict)  # None: out of reach
     sensitive: Collection[str] = frozenset()
     primary_contacts: set[str] = field(default_factory=set)
+    size_bytes: int = BYTES_A_SCOPE
 
     def missing(self, names: Collection[str]) -> list[str]:
         """Those that must be resolved before there is a context for them."""
@@ -41,9 +42,7 @@ class Contexts:
     """
 
     def __init__(self) -> None:
-        self._reached: LRUCache[Scope, Reached] = LRUCache(
-            MOST_NAMES, getsizeof=lambda reached: OF_A_SCOPE + len(reached.depths)
-        )
+        self._reached: LRUCache[Scope, Reached] = LRUCache(MOST_BYTES, getsizeof=lambda reached: reached.size_bytes)
 
     def at(self, scope: Scope, state: State) -> Reached:
         """What is known of the scope now. Where deleted contacts are no subjects, every change may alter it."""
@@ -56,5 +55,8 @@ class Contexts:
         reached.depths.update((name, found.subjects.get(name)) for name in names)
         reached.sensitive = found.sensitive
         reached.primary_contacts.update(found.primary_contacts)
-        with suppress(ValueError):  # more names than are kept in all
+        reached.size_bytes += sum(BYTES_A_NAME + len(name) for name in names)
+        if reached.size_bytes <= MOST_BYTES:
             self._reached[found.scope] = reached
+        else:  # names are what documents say, and may be anything
+            self._reached.pop(found.scope, None)

@@ -75,8 +75,9 @@ def role_set_of(connection: sqlite3.Connection, scope: Scope) -> int | None:
 def is_large(connection: sqlite3.Connection, scope: Scope) -> bool:
     """Whether so many contacts are in scope that a list of all its documents takes long."""
     facilities = as_json(numbers_of(connection, scope.facilities).values())
-    sql = """SELECT 1 FROM json_each(:facilities) AS facility CROSS JOIN path ON ancestor = facility.value
-        WHERE :limit < 0 OR depth <= :limit LIMIT 1 OFFSET :most"""
+    within = "" if scope.contact_depth == UNLIMITED else "AND depth <= :limit"  # in the order of the table's key
+    sql = f"""SELECT 1 FROM json_each(:facilities) AS facility CROSS JOIN path ON ancestor = facility.value {within}
+        LIMIT 1 OFFSET :most"""
     args = {"facilities": facilities, "limit": scope.contact_depth, "most": CONTACTS_OF_A_SMALL_SCOPE}
     return connection.execute(sql, args).fetchone() is not None
 

@@ -65,8 +65,9 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
         found = attempt.listing = await access.allowed(user_scope(request, user))
         listed = found.total - found.tasks
         request.config_dict[REQUEST_METRICS].list_documents.observe(listed)
-        headers = {"ETag": f'W/"{found.digest}"', "Cache-Control": "private, no-cache", **lag_headers(behind)}
-        if headers["ETag"] in request.headers.get("If-None-Match", ""):
+        etag = f'"{found.digest}"'
+        headers = {"ETag": f"W/{etag}", "Cache-Control": "private, no-cache", **lag_headers(behind)}
+        if etag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)  # REPL-147
         head = {
             "last_seq": str(Position.at_end(state)),

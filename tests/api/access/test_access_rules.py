@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.access import queries
+from api.access import queries, schema
 from api.access.bodies import Body, Fields, facts_in
+from api.access.contexts import Contexts
 from api.access.listing import listing
 from api.access.rules import Context, Kind, Scope, depth_limits, facts_of, names_of, scope_of, visible
 from api.access.writer import Entry
@@ -346,3 +347,16 @@ def test_a_scope_is_large_by_the_contacts_within_its_depth() -> None:
     assert queries.is_large(writer.connection, scope(facilities=("h",)))
     assert not queries.is_large(writer.connection, scope(facilities=("h",), contact_depth=0))
     assert not queries.is_large(writer.connection, scope(facilities=("c1", "c2", "unknown")))
+
+
+def test_what_is_remembered_of_a_scope_has_a_bound() -> None:
+    # REPL-142: names are what documents say, and may be long
+    writer, contexts = empty_index(), Contexts()
+    state, who = schema.read_state(writer.connection), scope()
+    kept = []
+    for names in (["a", "b"], ["x" * 2**27]):
+        reached = contexts.at(who, state)
+        contexts.add(reached, names, queries.resolve(writer.connection, who, names))
+        kept.append(set(contexts.at(who, state).depths))
+
+    assert kept == [{"a", "b"}, set()]
