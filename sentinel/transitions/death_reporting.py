@@ -53,9 +53,9 @@ class DeathReporting:
     async def on_match(self, change: Change, lookups: Lookups) -> bool:
         doc = change.doc
         patient = change.others.get(doc["patient"]["_id"]) or doc["patient"]
-        is_dead = bool(patient.get("date_of_death"))
-        if is_dead == (doc["form"] in self.mark_forms):
-            return False
+        is_dead, marks = bool(patient.get("date_of_death")), doc["form"] in self.mark_forms
+        if is_dead == marks:  # by a run of this report that was cut off, when the date is its own; then it is noted now
+            return marks and patient["date_of_death"] == self.date(doc)
         if is_dead:
             patient = {name: value for name, value in patient.items() if name != "date_of_death"}
         else:

@@ -115,6 +115,18 @@ async def test_date_of_the_report_stands_in_for_a_missing_one(  # TR-DEATH-3
     assert (await deployment.info("r1"))["transitions"]["death_reporting"]["ok"]
 
 
+@pytest.mark.parametrize(("date", "noted"), [("2031-11-01", True), ("2031-10-01", False)], ids=["its own", "another"])
+async def test_death_that_a_run_cut_off_had_recorded_is_noted_by_the_next(  # TR-DEATH-3, INF-4
+    deployment: Deployment, date: str, noted: bool
+) -> None:
+    await only(deployment, "death_reporting", **DEATHS)
+    await deployment.db.update("mum", lambda doc: {**(doc or {}), "date_of_death": date})
+    await deployment.processed(report(fields={"patient_id": "50001", "death": {"date": "2031-11-01"}}))
+
+    assert ("death_reporting" in (await deployment.info("r1"))["transitions"]) is noted
+    assert (await deployment.db.get("mum"))["date_of_death"] == date
+
+
 # --- update_scheduled_reports -----------------------------------------------------------------------------------------
 
 
