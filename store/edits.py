@@ -64,10 +64,10 @@ def apply_edits(tx: Transaction, edits: Sequence[Edit]) -> list[Outcome]:
             if edit.is_local:
                 outcomes.append(_write_local(conn, edit))
             else:
-                outcomes.append(_write(tx, batch, edit, limit))
+                outcomes.append(_write(tx, batch, edit))
         except StoreError as error:
             outcomes.append(error)
-    _flush(tx, batch)
+    _flush(tx, batch, limit)
     return outcomes
 
 
@@ -86,7 +86,7 @@ def _load(conn: sqlite3.Connection, batch: _Batch, ids: Iterable[str]) -> None:
         batch.docs[doc_id] = _Doc(seq, deleted == 1, revtree.decode(tree))
 
 
-def _write(tx: Transaction, batch: _Batch, edit: Edit, limit: int) -> Written:
+def _write(tx: Transaction, batch: _Batch, edit: Edit) -> Written:
     doc = batch.docs.get(edit.id)
     if edit.path is None:
         parent = _parent(doc, edit)
@@ -95,7 +95,6 @@ def _write(tx: Transaction, batch: _Batch, edit: Edit, limit: int) -> Written:
     else:
         if doc is not None and (known := doc.tree.get(edit.path[0])) is not None and known.body:
             if revtree.merge(doc.tree, edit.path, known.body, known.deleted):  # only ancestors we had not heard of
-                batch.forgotten += [(num,) for num in revtree.stem(doc.tree, limit)]
                 doc.changed = True
                 batch.order.setdefault(edit.id)
             return Written(edit.id, edit.path[0])
@@ -115,8 +114,6 @@ def _write(tx: Transaction, batch: _Batch, edit: Edit, limit: int) -> Written:
         revtree.merge(doc.tree, edit.path, num, edit.deleted)
     tx.next_body = num + 1
     batch.bodies.append((num, orjson.dumps(attachments) if attachments else None, edit.body))
-    if len(doc.tree) > limit:
-        batch.forgotten += [(old,) for old in revtree.stem(doc.tree, limit)]
     doc.changed = True
     batch.order.pop(edit.id, None)
     batch.order[edit.id] = None
@@ -219,7 +216,7 @@ def _write_local(conn: sqlite3.Connection, edit: Edit) -> Written:
     return Written(edit.id, f"0-{number}")
 
 
-def _flush(tx: Transaction, batch: _Batch) -> None:
+def _flush(tx: Transaction, batch: _Batch, limit: int) -> None:
     conn = tx.conn
     rows: list[tuple[int, str, str, bool, int, int, bytes]] = []
     moved: list[tuple[int]] = []
@@ -228,6 +225,7 @@ def _flush(tx: Transaction, batch: _Batch) -> None:
     went: list[str] = []
     for doc_id in batch.order:
         doc = batch.docs[doc_id]
+        batch.forgotten += [(num,) for num in revtree.stem(doc.tree, limit)]
         leaves = revtree.leaves(doc.tree)
         winner = leaves[0]
         tx.update_seq += 1

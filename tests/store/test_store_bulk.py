@@ -47,6 +47,16 @@ async def test_one_document_edited_twice_in_a_batch_has_one_change(store: Client
     assert [change["changes"] for change in changes] == [[{"rev": "2-y"}]]
 
 
+async def test_a_batch_may_hold_thousands_of_conflicts_of_one_document(store: Client, db: str) -> None:
+    """They are cut to `_revs_limit` once for all, not once for each."""
+    docs = [{"_id": "a", "_rev": f"1-{number:04d}"} for number in range(3000)]
+
+    await store.post(f"{db}/_bulk_docs", {"docs": docs, "new_edits": False})
+
+    doc = (await store.get(f"{db}/a", conflicts=True)).body
+    assert (doc["_rev"], len(doc["_conflicts"])) == ("1-2999", 2999)
+
+
 @pytest.mark.parametrize(
     "body",
     [
