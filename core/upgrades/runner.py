@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +56,7 @@ class UpgradeRunner:
         self.logs = self.upgrades.logs
         self.dbs = self.upgrades.dbs
         self.changed = asyncio.Event()
+        self.begun = False
         self.steps: Mapping[str, Callable[[Doc], Awaitable[None]]] = {
             "initiated": self.stage,
             "interrupted": self.stage,
@@ -77,12 +78,9 @@ class UpgradeRunner:
             while True:
                 self.changed.clear()
                 doc = await self.logs.current()
-                wake = self.changed.wait()
-                if doc is None or is_waiting(doc):
-                    await first_of(feed, asyncio.ensure_future(wake))
-                else:
-                    wake.close()
-                    await first_of(feed, asyncio.ensure_future(self.attended(doc)))
+                work: Coroutine[Any, Any, Any]
+                work = self.changed.wait() if doc is None or is_waiting(doc) else self.attended(doc)
+                await first_of(feed, asyncio.ensure_future(work))
         finally:
             feed.cancel()
             await asyncio.gather(feed, return_exceptions=True)
@@ -93,7 +91,10 @@ class UpgradeRunner:
                 self.changed.set()
 
     async def take_over(self) -> None:
+        if self.begun:
+            return  # CouchDB was away, and it is we who go on
         doc = await self.logs.current()
+        self.begun = True
         if doc is not None and doc["state"] in UNATTENDED and len(doc["state_history"]) > 1:
             with suppress(Overtaken):
                 await self.logs.move(doc["_id"], "interrupted", indexers=[])
@@ -112,13 +113,14 @@ class UpgradeRunner:
             await asyncio.gather(step, watch, return_exceptions=True)
 
     async def until_overtaken(self, doc: Doc) -> None:
-        """Wait until the log is not the current one any more, or is to be aborted although that is not our step."""
+        """Wait until another log is the last one, or this one is to be aborted although that is not our step."""
         while True:
             await self.changed.wait()
             self.changed.clear()
-            found = await self.logs.current()
-            if found is None or found["_id"] != doc["_id"] or (found["state"] == "aborting" != doc["state"]):
-                return
+            with suppress(DomainError):  # the step waits for a CouchDB that is away
+                found = await self.logs.latest()
+                if found is None or found["_id"] != doc["_id"] or (found["state"] == "aborting" != doc["state"]):
+                    return
 
     async def advance(self, doc: Doc) -> None:
         """The step of the state it is in. A CouchDB that is away is waited for; other failures end the upgrade."""
