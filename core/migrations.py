@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
 from core.config import Config
 from core.couch.client import Couch, Doc
+from core.errors import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +48,16 @@ async def migrate(couch: Couch, config: Config, migrations: Sequence[Migration] 
     db = couch.db(config.database)
     done = (await db.find(LOG_ID) or {}).get("migrations")
     if done is None:
-        done = await note(couch, config, *DONE_ELSEWHERE)
+        done = list(DONE_ELSEWHERE)
+        with suppress(Conflict):  # another process starts at the same moment
+            await db.put({"_id": LOG_ID, "type": "meta", "migrations": done})
     for migration in sorted(migrations, key=lambda each: (each.created, each.name)):
         if migration.name not in done:
             log.info("migration %s", migration.name)
             await migration.run(couch, config)
-            done = await note(couch, config, migration.name)
+            await db.update(LOG_ID, lambda doc, name=migration.name: with_name(doc, name))  # type: ignore[misc]
 
 
-async def note(couch: Couch, config: Config, *names: str) -> list[str]:
-    """Add names to those that are done; all of them."""
-
-    def add(doc: Doc | None) -> Doc | None:
-        known = (doc or {}).get("migrations", [])
-        missing = [name for name in names if name not in known]
-        return {"type": "meta", **(doc or {}), "migrations": [*known, *missing]} if missing else None
-
-    doc = await couch.db(config.database).update(LOG_ID, add) or await couch.db(config.database).get(LOG_ID)
-    return list(doc["migrations"])
+def with_name(doc: Doc | None, name: str) -> Doc | None:
+    known = (doc or {}).get("migrations", [])
+    return None if name in known else {"type": "meta", **(doc or {}), "migrations": [*known, name]}

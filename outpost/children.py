@@ -131,9 +131,14 @@ class Child:
         if self.stopping:
             return False
         successor = await self.start()
-        if not await successor.is_ready() or self.stopping:
+        ready = False
+        try:
+            ready = await successor.is_ready() and not self.stopping
+        finally:
+            if not ready:
+                successor.process.kill()
+        if not ready:
             log.error("%s is not replaced: the new process did not get ready", self.name)
-            successor.process.kill()
             await self.run(successor)
             return False
         old, old_task, self.running = self.running, self.task, successor
@@ -158,6 +163,18 @@ class Child:
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         return [*self.leaving, *([self.task] if self.task else [])]
+
+
+async def run_to_its_end(command: str, env: Mapping[str, str]) -> bool:
+    """Whether `outpost <command>`, of the program that is installed now, does what it should."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "outpost", command, env=env, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        return await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 def how_it_ended(code: int) -> str:

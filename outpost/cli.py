@@ -136,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
         "--rebuild", action="store_true", help="build the access index anew beside the one in use, and exit"
     )
     add(commands, "worker", "run one API process alone against COUCH_URL (`outpost api` starts these)", worker)
+    add(commands, "prepare", "bring CouchDB to the state that this version relies on, as every start does", prepare)
     sample = add(commands, "demo", "load a sample district into a running server and say what to try", demo)
     sample.add_argument("--url", help="address of the running server (default: http://127.0.0.1:<port>)")
     made = add(commands, "build", "make a build that deployments can be upgraded to; see docs/upgrades.md", build)
@@ -221,6 +222,11 @@ async def index(config: Config, arguments: argparse.Namespace) -> int | None:
 async def worker(config: Config, arguments: argparse.Namespace) -> None:
     setup_logging(config, "api")
     await run_worker(await ready(config))
+
+
+async def prepare(config: Config, arguments: argparse.Namespace) -> None:
+    setup_logging(config, "prepare")
+    await ready_alone(need_couch_url(config))
 
 
 async def demo(config: Config, arguments: argparse.Namespace) -> int:

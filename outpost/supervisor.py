@@ -15,7 +15,7 @@ from api.startup import answering_startup
 from core.config import Config
 from core.couch.client import connect
 from outpost import machine
-from outpost.children import Child
+from outpost.children import Child, run_to_its_end
 from outpost.readiness import make_ready
 from outpost.upgrades import UpgradeWatch
 
@@ -44,7 +44,14 @@ class Supervisor:
         return child
 
     async def replace_all(self) -> None:
-        """Everything but the store, one after the other, without refusing a request."""
+        """Everything but the store, one after the other, without refusing a request.
+
+        The processes may be of another version than we are, which prepares CouchDB first; nothing is replaced by a
+        version that cannot.
+        """
+        if not await run_to_its_end("prepare", child_environment(self.config)):
+            log.error("nothing is replaced: the program that is installed now could not prepare CouchDB")
+            return
         for child in self.children:
             if child.command != "store" and not self.stopped.is_set():
                 log.info("replacing %s", child.name)

@@ -56,7 +56,7 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(10)
 
 
-def wait_for_http(url: str, within_s: float = 20.0) -> None:
+def wait_for_http(url: str, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while True:
         with suppress(URLError, ConnectionError, TimeoutError), urlopen(url, timeout=5):

@@ -55,7 +55,7 @@ async def show_page(request: web.Request, version: str, error: DomainError | Non
 async def looked_at(
     service: Upgrades, version: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None, DomainError | None]:
-    """The builds, what the one of that version would do, and what is wrong with either: builds may be kept elsewhere."""
+    """The builds, what the one of that version would do, and what is wrong with either."""
     try:
         builds = await service.releases()
         plan = await service.plan(await service.build_of(asked_for(version))) if version else None

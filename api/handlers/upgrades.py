@@ -56,6 +56,11 @@ class Difference(TypedDict):
     size: NotRequired[int]
 
 
+START = Operation(
+    access=Access.ACCOUNT, any_of=PERMISSIONS, body=UpgradeRequest, answers={200: Done}, errors=(404, 409, 507)
+)
+
+
 def allow(request: web.Request) -> User:
     return require_any(request, *PERMISSIONS)
 
@@ -65,15 +70,7 @@ def upgrades(request: web.Request) -> Upgrades:
     return Upgrades(app[COUCH], app[CONFIG], app[NOW])
 
 
-@describe(
-    Operation(
-        access=Access.ACCOUNT,
-        any_of=PERMISSIONS,
-        body=UpgradeRequest,
-        answers={200: Done},
-        errors=(404, 409, 507),
-    )
-)
+@describe(START)
 async def post_upgrade(request: web.Request) -> web.Response:
     """POST /api/v2/upgrade: stage a build, build its indexes beside the running ones, and complete it (UPG-30).
 
@@ -84,15 +81,7 @@ async def post_upgrade(request: web.Request) -> web.Response:
     return await start(request, "upgrade")
 
 
-@describe(
-    Operation(
-        access=Access.ACCOUNT,
-        any_of=PERMISSIONS,
-        body=UpgradeRequest,
-        answers={200: Done},
-        errors=(404, 409, 507),
-    )
-)
+@describe(START)
 async def post_stage(request: web.Request) -> web.Response:
     """POST /api/v2/upgrade/stage: the same up to the indexes; complete or abort it later (UPG-31)."""
     return await start(request, "stage")

@@ -18,6 +18,8 @@ def from_answer(status: int, body: bytes) -> DomainError:
         answer = {}
     answer = answer if isinstance(answer, dict) else {}
     reason = answer.get("reason") or answer.get("error") or f"CouchDB answered {status}"
+    if answer.get("error") == "timeout":  # with a status of 500: it waited too long for its own shards
+        return Unavailable("CouchDB did not answer in time")
     kind = BY_STATUS.get(status)
     if kind is None:
         return DomainError(f"CouchDB answered {status}: {reason}")

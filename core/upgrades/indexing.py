@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2  # design documents: all at once would leave nothing for the phones (DDOC-94)
 PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)  # an index is built before the answer
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+ATTEMPTS = 5
 
 
 async def warm(dbs: Databases) -> None:
@@ -46,15 +47,19 @@ async def warm(dbs: Databases) -> None:
 
 
 async def query(db: Database, ddoc_id: str, view: str) -> None:
-    """Read one row, which waits for the index; asked again for as long as CouchDB does not answer."""
+    """Read one row, which waits for the index; asked again for as long as CouchDB does not answer.
+
+    What it calls an error of its own (500), as when a node is restarted, is asked again some times only.
+    """
     path = f"/_design/{quote(ddoc_id.removeprefix('_design/'), safe='')}/_view/{quote(view, safe='')}"
-    pause_s = FIRST_PAUSE_S
+    pause_s, attempts = FIRST_PAUSE_S, 0
     while True:
         try:
             await db.request("GET", path, params={"limit": 1}, timeout=PATIENCE)
             return
         except DomainError as error:
-            if not isinstance(error, Unavailable) and "timeout" not in error.message:
+            attempts += not isinstance(error, Unavailable)
+            if error.status < 500 or attempts == ATTEMPTS:
                 raise DomainError(f"The view {view} of {live_id(ddoc_id)} in {db.name}: {error.message}") from error
             log.info("indexes of %s in %s: %s; asking again", ddoc_id, db.name, error.message)
             await asyncio.sleep(pause_s)

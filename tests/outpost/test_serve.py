@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from tests.conftest import eventually, free_port
 from tests.outpost.conftest import Deployment, remove
 
-COMMANDS = ("serve", "store", "api", "sentinel", "index", "worker", "demo", "build")
+COMMANDS = ("serve", "store", "api", "sentinel", "index", "worker", "demo", "build", "prepare")
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -55,7 +55,7 @@ async def test_an_upgrade_replaces_every_process_and_no_request_fails(
         async def replaced() -> bool:
             return "replaced" in await last_log(http, deployment.database)
 
-        await eventually(replaced, 60)
+        await eventually(replaced, 100)
         version = (await http.get("/api/deploy-info")).json()["version"]
 
     after = {name: deployment.pids(name)[-1] for name in before}
