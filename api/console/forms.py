@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from html import unescape
 from typing import Any
 from urllib.parse import quote
 
@@ -20,12 +18,12 @@ from api.xforms import FORMS
 from core.errors import DomainError, InvalidInput, NotFound, TooLarge
 from core.xforms.archive import is_workbook
 from core.xforms.attachments import Attachment
-from core.xforms.catalogue import FORM_HTML, Form
+from core.xforms.catalogue import FORM_HTML, GENERATED, MODEL_XML, Form
+from core.xforms.preview import preview_of
 from core.xforms.uploads import check_file_name, check_properties
 
 PAGE = Page("forms", any_of=("can_configure",))
 FIELDS = ("form", "media", "properties")
-MEDIA = re.compile(r' data-media-src="([^"]*)"')
 # Nothing of a form's author acts: no scripts, no requests but for the form's own pictures and sounds.
 PREVIEW_POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; media-src 'self'; form-action 'none'; "
@@ -100,7 +98,7 @@ async def show_form(request: web.Request) -> web.Response:
         PAGE,
         "form.html",
         form=summary,
-        preview=f"{path_of(form.code)}/preview" if FORM_HTML in form.doc["_attachments"] else None,
+        preview=f"{path_of(form.code)}/preview" if form.doc["_attachments"].keys() >= GENERATED else None,
     )
     response.headers["Content-Security-Policy"] = f"{PAGE_POLICY}; frame-src 'self'"
     return response
@@ -110,11 +108,11 @@ async def show_preview(request: web.Request) -> web.Response:
     """GET /admin/forms/{code}/preview: the form as its author wrote it, with nothing in it that acts."""
     allow(request, PAGE)
     form = await wanted_form(request)
-    if FORM_HTML not in form.doc["_attachments"]:
+    if not form.doc["_attachments"].keys() >= GENERATED:
         raise NotFound(f"The form {form.code} has no HTML")
-    text = (await request.config_dict[DB].attachment(form.doc_id, FORM_HTML, form.rev)).decode(errors="replace")
-    own = f"/medic/{quote(form.doc_id, safe='')}/"
-    shown = MEDIA.sub(lambda found: f' src="{own}{quote(unescape(found[1]), safe="/")}"', text)
+    db = request.config_dict[DB]
+    html, model = [await db.attachment(form.doc_id, name, form.rev) for name in (FORM_HTML, MODEL_XML)]
+    shown = await asyncio.to_thread(preview_of, html, model, f"/medic/{quote(form.doc_id, safe='')}/")
     page = pages.get_template("console/form_preview.html").render(title=form.code, form=shown)
     headers = {"Content-Security-Policy": PREVIEW_POLICY, "Cache-Control": "no-store"}
     return web.Response(text=page, content_type="text/html", headers=headers)

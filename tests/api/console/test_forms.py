@@ -20,7 +20,11 @@ TABLE = """
 | survey |
 | | type | name | label | constraint | media::image |
 | | text | name | What is your name? | | |
+| | select_one yn | married | Are you married? | | |
 | | {type} | age | How __old__ are you? | {constraint} | hut.png |
+| choices |
+| | list_name | name | label |
+| | yn | yes | Certainly |
 | settings |
 | | form_id | form_title | version |
 | | hello | Hello | 7 |
@@ -46,9 +50,9 @@ async def test_a_table_with_mistakes_is_told_by_its_cells_then_mended_and_shown(
     rows = page.get_by_role("region", name="What is wrong in the table").locator("tbody tr")
     await expect(page.get_by_role("alert")).to_contain_text("The form was not stored")
     await expect(rows.nth(0)).to_contain_text(
-        "survey D3 The expression '. < (' is not valid XPath", use_inner_text=True
+        "survey D4 The expression '. < (' is not valid XPath", use_inner_text=True
     )
-    await expect(rows.nth(1).get_by_role("rowheader")).to_have_text("A3")
+    await expect(rows.nth(1).get_by_role("rowheader")).to_have_text("A4")
     await expect(rows.nth(1)).to_contain_text("Unknown question type 'intger'")
     await console.assert_accessible()
     assert await console.db.find("form:hello") is None
@@ -58,6 +62,7 @@ async def test_a_table_with_mistakes_is_told_by_its_cells_then_mended_and_shown(
     await expect(page.get_by_role("heading", level=1)).to_have_text("Hello")
     preview = page.frame_locator("iframe.preview")
     await expect(preview.get_by_text("What is your name?")).to_be_visible()
+    await expect(preview.get_by_text("Certainly")).to_be_visible()
     await expect(preview.locator("strong")).to_have_text("old")
     assert await preview.locator("img").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
     await console.assert_accessible()
