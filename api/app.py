@@ -11,6 +11,7 @@ from aiohttp import web
 from api.auth import REFUSED
 from api.console.frame import PAGES
 from api.console.pages import CONSOLE_PAGES
+from api.console.texts import KNOWN_TEXTS, KnownTexts
 from api.errors import error_middleware, render
 from api.handlers.docs import DESCRIPTION, Description
 from api.keys import CONFIG, NOW, STOPPING
@@ -52,6 +53,7 @@ def create_app(config: Config, now: Callable[[], datetime] = utc_now) -> web.App
     app.on_response_prepare.append(before_headers)
     app.on_shutdown.append(end_feeds)
     app[PAGES] = CONSOLE_PAGES
+    app[KNOWN_TEXTS] = KnownTexts()
     app.add_routes([*public, *routes(config.database)])
     app[DESCRIPTION] = Description(app)
     return app

@@ -129,10 +129,10 @@ async def finish_writes(request: web.Request, handler: Handler) -> web.StreamRes
     return await asyncio.shield(task)
 
 
-UNFINISHED: web.AppKey[set[asyncio.Future[web.StreamResponse]]] = web.AppKey("unfinished")
+UNFINISHED: web.AppKey[set[asyncio.Future[Any]]] = web.AppKey("unfinished")
 
 
-def finished(unfinished: set[asyncio.Future[web.StreamResponse]], task: asyncio.Future[web.StreamResponse]) -> None:
+def finished(unfinished: set[asyncio.Future[Any]], task: asyncio.Future[Any]) -> None:
     unfinished.discard(task)
     if not task.cancelled():
         task.exception()  # seen: the one who waited may have gone

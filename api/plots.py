@@ -27,11 +27,11 @@ def line_plot(series: Sequence[tuple[str, Series]], begin_ms: int, end_ms: int) 
     chart.add_x_axis(ticks=[utc(each) for each in moments], tick_formatter=lambda each, *_: f"{each:%H:%M}")
     ticks = [top * number / TICKS for number in range(TICKS + 1)] if top >= TICKS else list(range(int(top) + 1))
     chart.add_y_axis(ticks=ticks, tick_formatter=lambda each, *_: readable(each))
+    known = {name: points for name, points in series if any(value is not None for _, value in points)}
     for (name, points), color in zip(series, COLORS, strict=False):
-        known = [(utc(at_ms), value) for at_ms, value in points]
-        if any(value is not None for _, value in known):
-            chart.add_line(known, name=name, stroke_color=color, width=2)
-    if not chart._layers:
+        if name in known:
+            chart.add_line([(utc(at_ms), value) for at_ms, value in points], name=name, stroke_color=color, width=2)
+    if not known:
         chart.add_line([(utc(begin_ms), 0)], name="", stroke_color="none")
     drawn = str(chart.to_svg(width=WIDTH, height=HEIGHT))
     return drawn.replace("<svg ", f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" ', 1)

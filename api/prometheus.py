@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,16 @@ from prometheus_client.samples import Sample
 from api.access.index import AccessIndex
 from api.metrics import Metrics
 from api.process_metrics import process_families
+from api.replication.logs import NEAR_LIMIT
 from api.request_metrics import RequestMetrics
+from api.search.index import SearchIndex
 from core import __version__
 from core.couch.client import Database, Doc
 from core.errors import DomainError
 from core.impact import count_users
+from core.replication_logs import count_near_limit
 from core.users import users_db
+from sentinel.status import is_active
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ class Exposition:
         requests: RequestMetrics,
         metrics: Metrics,
         access: AccessIndex,
+        search: SearchIndex,
         db: Database,
         *,
         metrics_dir: Path | None,
@@ -46,6 +52,7 @@ class Exposition:
         self.requests = requests
         self.metrics = metrics
         self.access = access
+        self.search = search
         self.db = db
         self.metrics_dir = metrics_dir
         self.processes = processes
@@ -74,13 +81,23 @@ class Exposition:
         return registry
 
     async def _measure(self) -> Doc:
-        monitoring, users, behind = await asyncio.gather(
-            self.metrics.collect_v2(), or_unknown(count_users(users_db(self.db))), or_unknown(self._behind())
+        metrics = self.metrics
+        monitoring, users, behind, search_behind, near_limit, active = await asyncio.gather(
+            metrics.collect_v2(),
+            or_unknown(count_users(users_db(self.db))),
+            or_unknown(self.access.catch_up(self.db, most_s=0.0)),
+            or_unknown(self.search.catch_up(self.db, most_s=0.0)),
+            or_unknown(count_near_limit(metrics.logs, NEAR_LIMIT)),
+            or_unknown(is_active(metrics.sentinel, time.time())),
         )
-        return {**monitoring, "users": users, "index_behind": behind}
-
-    async def _behind(self) -> int:
-        return await self.access.catch_up(self.db, most_s=0.0)
+        return {
+            **monitoring,
+            "users": users,
+            "index_behind": behind,
+            "search_behind": search_behind,
+            "near_limit": near_limit,
+            "sentinel_active": active,
+        }
 
 
 async def or_unknown(measured: Any) -> int:
@@ -130,6 +147,8 @@ GAUGES: tuple[tuple[str, str, Callable[[Doc], Any]], ...] = (
     ("feedback_documents", "Feedback documents", lambda found: found["feedback"]["count"]),
     ("outbound_push_backlog", "Outbound pushes that wait", lambda found: found["outbound_push"]["backlog"]),
     ("access_index_behind_changes", "Changes not yet in the access index", lambda found: found["index_behind"]),
+    ("search_index_behind_changes", "Changes not yet in the search index", lambda found: found["search_behind"]),
+    ("sentinel_active", "Whether a worker is active", lambda found: found["sentinel_active"]),
     ("sentinel_backlog_changes", "Changes not yet processed", lambda found: found["sentinel"]["backlog"]),
     ("sentinel_retries", "Changes that wait for another attempt", lambda found: found["sentinel"]["retries"]),
     ("sentinel_failed_changes", "Changes given up", lambda found: found["sentinel"]["failed"]),
@@ -144,6 +163,11 @@ GAUGES: tuple[tuple[str, str, Callable[[Doc], Any]], ...] = (
         "replication_limit_users",
         "Users with more documents than recommended",
         lambda found: found["replication_limit"]["count"],
+    ),
+    (
+        "replication_near_limit_users",
+        "Users with at least four fifths of that, those above it among them",
+        lambda found: found["near_limit"],
     ),
     (
         "replication_failures",

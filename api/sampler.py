@@ -18,7 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.access.index import AccessIndex
 from api.metrics import Metrics, waiting
-from api.replication.logs import LIMIT as MOST_DOCS
+from api.replication.logs import NEAR_LIMIT
 from api.samples import Sample, Samples
 from core.config import Config
 from core.couch.client import Couch, connect
@@ -29,7 +29,6 @@ from core.replication_logs import count_near_limit
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 60.0
-NEAR_LIMIT = MOST_DOCS * 4 // 5
 # What phones ask for. A feed that is held open says nothing of how quick the server is.
 SYNC_ROUTES = frozenset(
     {
@@ -68,6 +67,8 @@ async def keep_sampling(config: Config) -> None:
                     await asyncio.sleep(INTERVAL_S - time.time() % INTERVAL_S)
         except (DomainError, OSError, sqlite3.Error) as error:
             log.warning("nothing was measured: %s", error)
+        except Exception:
+            log.exception("nothing was measured")
         finally:
             if sampler is not None:
                 await sampler.close()

@@ -76,9 +76,12 @@ async def queue_rows(db: Database, state: str, start: Position, limit: int) -> l
 
 def position_of(rows: Sequence[Row], at: int, before: Position) -> Position:
     """The position of a row: its due time and document, and how many rows of these come before it."""
-    name = f"{rows[at]['key'][1]} {rows[at]['id']}"
-    same = 0
-    while same < at and f"{rows[at - same - 1]['key'][1]} {rows[at - same - 1]['id']}" == name:
+
+    def name_of(row: Row) -> str:
+        return f"{int(row['key'][1])} {row['id']}"
+
+    name, same = name_of(rows[at]), 0
+    while same < at and name_of(rows[at - same - 1]) == name:
         same += 1
     if same == at and before.doc_id == name:
         same += before.number
@@ -89,17 +92,20 @@ def message_of(doc: Doc, row: Row, seen: set[tuple[str, str, str | None]]) -> Do
     """What a row is about; None when the document has changed since. `seen` are the places shown already."""
     state, due = row["key"]
     uuid = row["value"].get("id")
-    for place, task in places(doc):
-        if task.get("state") not in STANDS_FOR.get(state, (state,)):
-            continue
-        if uuid is None and (messages_of(task) or (due_ms(task, doc) or 0) != due):
-            continue
-        if uuid is not None and uuid not in uuids_of(task):
-            continue
-        if (doc["_id"], place, uuid) not in seen:
-            seen.add((doc["_id"], place, uuid))
-            return shown(doc["_id"], place, task, due, uuid)
-    return None
+    candidates = [
+        (place, task)
+        for place, task in places(doc)
+        if task.get("state") in STANDS_FOR.get(state, (state,))
+        and (uuid in uuids_of(task) if uuid else not messages_of(task))
+        and (doc["_id"], place, uuid) not in seen
+    ]
+    if not candidates:
+        return None
+    # Of several that are not rendered yet the one that is due then; the view may read an odd date otherwise than we do.
+    exact = (each for each in candidates if (due_ms(each[1], doc) or 0) == due)
+    place, task = next(exact, candidates[0])
+    seen.add((doc["_id"], place, uuid))
+    return shown(doc["_id"], place, task, int(due), uuid)
 
 
 def shown(doc_id: str, place: str, task: Task, due: int, uuid: str | None) -> Doc:

@@ -28,14 +28,13 @@ async def collect_status(couch: Couch, config: Config, now_s: float) -> dict[str
     """
     db, sentinel_db = couch.db(config.database), couch.db(config.db_name("sentinel"))
     lease = await sentinel_db.find(LEASE_ID) or {}
-    holder = Holder.from_doc(lease)
     state = await sentinel_db.get_local(STATE) or {}
     asked = await sentinel_db.get_local(OPERATOR) or {}
     rows = await sentinel_db.all_docs(startkey=PREFIX, endkey=PREFIX + "\ufff0", include_docs=True, limit=MOST_FAILURES)
     groups = await db.view("medic-admin", "message_queue", group_level=1, reduce=True, update="lazy")
     changes = await db.changes(await Checkpoint(sentinel_db).read(), limit=1)
     return {
-        "active": expiry_s(lease) > now_s and not (holder is not None and holder.is_dead()),
+        "active": is_held(lease, now_s),
         "owner": lease.get("owner"),
         "backlog": int(changes.get("pending") or 0) + len(changes["results"]),
         "paused": bool(state.get("paused")),
@@ -49,6 +48,16 @@ async def collect_status(couch: Couch, config: Config, now_s: float) -> dict[str
         "jobs": state.get("jobs") or {},
         "outbound": state.get("outbound") or {},
     }
+
+
+async def is_active(sentinel_db: Database, now_s: float) -> bool:
+    """Whether a worker holds the lease."""
+    return is_held(await sentinel_db.find(LEASE_ID) or {}, now_s)
+
+
+def is_held(lease: Doc, now_s: float) -> bool:
+    holder = Holder.from_doc(lease)
+    return expiry_s(lease) > now_s and not (holder is not None and holder.is_dead())
 
 
 async def page_of_failures(sentinel_db: Database, asked: PageRequest) -> tuple[list[Doc], str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from api.pipeline import UNFINISHED, finished
 from api.responses import prefers_json
 from api.sessions import User
 from core.errors import DomainError, Unauthorized
+
+log = logging.getLogger(__name__)
 
 FLASH = "console_flash"
 FLASH_S = 60
@@ -152,7 +155,14 @@ class Form:
 
 def go_on(request: web.Request, work: Coroutine[Any, Any, Any]) -> None:
     """Let work run after the answer; when the server stops it gets the same last moment as unfinished writes."""
-    task = asyncio.ensure_future(work)
+
+    async def logged() -> None:
+        try:
+            await work
+        except Exception:
+            log.exception("work that followed the answer to %s %s failed", request.method, request.path)
+
+    task = asyncio.ensure_future(logged())
     unfinished = request.config_dict[UNFINISHED]
     unfinished.add(task)
     task.add_done_callback(lambda done: finished(unfinished, done))

@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from api.auth import require_online
 from api.bodies import now_ms
-from api.keys import ACCESS, CONFIG, COUCH, DB
+from api.keys import ACCESS, CONFIG, COUCH, DB, SEARCH
 from api.metrics import Metrics
 from api.monitoring_shapes import Monitoring, MonitoringV2
 from api.operations import Access, Operation, describe
@@ -81,7 +81,7 @@ async def open_metrics(app: web.Application) -> AsyncIterator[None]:
     """A `cleanup_ctx` to come after those that open CouchDB and the access index."""
     app[METRICS] = metrics = Metrics(app[COUCH], app[CONFIG])
     app[EXPOSITION] = Exposition(
-        app[REQUEST_METRICS], metrics, app[ACCESS], app[DB], metrics_dir=app[CONFIG].metrics_dir
+        app[REQUEST_METRICS], metrics, app[ACCESS], app[SEARCH], app[DB], metrics_dir=app[CONFIG].metrics_dir
     )
     yield
     await metrics.close()

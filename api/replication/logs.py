@@ -23,6 +23,7 @@ from core.errors import DomainError
 log = logging.getLogger(__name__)
 
 LIMIT = 10_000  # documents above which a phone is warned (REPL-130)
+NEAR_LIMIT = LIMIT * 4 // 5  # from here on administrators are told
 WARN_EVERY_S = 3600.0
 MOST_REMEMBERED = 20_000
 FAILURES_KEPT = 50

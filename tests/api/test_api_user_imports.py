@@ -50,6 +50,21 @@ def clerk(name: str, **members: Any) -> dict[str, Any]:
     return {"username": name, "password": "secret", "roles": ["data_entry"], **members}
 
 
+async def test_imports_are_listed_and_one_that_is_silent_was_cut_off(client: Client, logs_db: Database) -> None:
+    counts = {"total": 2, "failed": 0, "successful": 2}
+    progress = {"status": "saving", "parsing": counts, "saving": {**counts, "successful": 1, "ignored": 0}}
+    doc = {"bulk_uploaded_by": "admin", "bulk_uploaded_on": "2026-11-30T08:00:00.000Z", "progress": progress}
+    row = {"username": "mary", "import": {"status": "imported", "message": "Imported"}}
+    await logs_db.put({"_id": "bulk-user-upload-1795304279708", **doc, "data": [row]})
+    at = "/api/v1/user-imports"
+    [listed] = await (await client.get(at)).json()
+    one = await (await client.get(f"{at}/{listed['id']}")).json()
+
+    assert (listed["status"], listed["by"], "data" in listed) == ("cut off", "admin", False)
+    assert one == {**listed, "data": [row]}
+    assert (await client.get(f"{at}/settings")).status == 404
+
+
 async def test_a_list_of_users_is_answered_by_a_list(client: Client, couch: Couch, prefix: str) -> None:
     bodies = [clerk(f"{prefix}-1"), {"username": f"{prefix}-2"}, clerk(f"{prefix}-1"), "x", clerk(f"{prefix}-3")]
 

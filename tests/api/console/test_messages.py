@@ -36,3 +36,23 @@ async def test_a_failed_message_is_tried_again(console: Console) -> None:
     await page.get_by_label("All on this page").check()
     await page.get_by_role("button", name="Mute").click()
     await expect(page.get_by_role("status")).to_have_text("1 of 1 chosen messages are muted.")
+
+
+async def test_everything_works_without_scripts(console: Console) -> None:
+    message = {"uuid": "u9", "to": "+254700000009", "message": "Without scripts"}
+    task = {"messages": [message], "state": "muted", "state_history": []}
+    await console.db.put({"_id": "plain", "type": "data_record", "reported_date": 2000, "tasks": [task]})
+    state = await console.page.context.storage_state()
+    context = await console.page.context.browser.new_context(java_script_enabled=False, storage_state=state)
+    try:
+        page = await context.new_page()
+        await page.goto(console.address("/admin/messages"))
+        await page.get_by_label("State").select_option("muted")
+        await page.get_by_role("button", name="Show").click()
+        row = page.get_by_role("row").filter(has_text="Without scripts")
+        await row.get_by_role("checkbox").check()
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_role("status")).to_have_text("1 of 1 chosen messages will be tried again.")
+    finally:
+        await context.close()
+    assert (await console.db.get("plain"))["tasks"][0]["state"] == "pending"
