@@ -137,17 +137,22 @@ def console_routes(routes: Collection[web.RouteDef]) -> list[web.RouteDef]:
 
 @dataclass(frozen=True)
 class Form:
-    """What a form sent: texts by name, trimmed, and the files that were chosen."""
+    """What a form sent: texts by name, and the files that were chosen."""
 
     texts: Mapping[str, list[str]]
     files: Mapping[str, web.FileField]
 
     def text(self, name: str) -> str:
+        """Without spaces around it."""
+        return self.raw(name).strip()
+
+    def raw(self, name: str) -> str:
+        """As it was typed: a password."""
         return next(iter(self.texts.get(name, ())), "")
 
     def all(self, name: str) -> list[str]:
         """Every filled value of a field that may be repeated, as checkboxes are."""
-        return [each for each in self.texts.get(name, ()) if each]
+        return [each.strip() for each in self.texts.get(name, ()) if each.strip()]
 
     def has(self, name: str) -> bool:
         return bool(self.text(name))
@@ -175,7 +180,7 @@ async def read_form(request: web.Request) -> Form:
     files = {}
     for name, value in sent.items():
         if isinstance(value, str):
-            texts.setdefault(name, []).append(value.replace("\r\n", "\n").strip())
+            texts.setdefault(name, []).append(value.replace("\r\n", "\n"))
         elif isinstance(value, web.FileField) and value.filename:
             files[name] = value
     return Form(texts, files)

@@ -77,7 +77,8 @@ async def create_new_user(request: web.Request) -> web.Response:
 
 def new_user(sent: Form) -> Doc:
     """The body of a new user; what is empty is left out."""
-    body: Doc = {name: sent.text(name) for name in ("username", *TEXTS, "password", "contact") if sent.has(name)}
+    body: Doc = {name: sent.text(name) for name in ("username", *TEXTS, "contact") if sent.has(name)}
+    body |= {"password": sent.raw("password")} if sent.raw("password") else {}
     places = sent.text("place").split()
     body |= {"place": places if len(places) > 1 else places[0]} if places else {}
     body |= {"roles": sent.all("roles")} if sent.all("roles") else {}
@@ -131,8 +132,8 @@ def changes_of(user: Doc, sent: Form) -> Doc:
         body["place"] = sent.text("place").split() or None
     if sent.text("contact") != stored["contact"]:
         body["contact"] = sent.text("contact") or None
-    if sent.has("password"):
-        body["password"] = sent.text("password")
+    if sent.raw("password"):
+        body["password"] = sent.raw("password")
     if sent.has("token_login"):
         body["token_login"] = True
     return body
@@ -169,7 +170,9 @@ async def show_form(
 ) -> web.Response:
     """The form of a new user (`user` None) or of one that exists."""
     settings = request[REQUEST_SETTINGS]
-    names = {role: str((entry or {}).get("name") or role) for role, entry in settings.roles.items()}
+    names = {
+        role: str((isinstance(entry, dict) and entry.get("name")) or role) for role, entry in settings.roles.items()
+    }
     names |= {role: role for role in (user or {}).get("roles", ()) if role not in names and role != ONLINE_ROLE}
     link = await link_of(request, user["username"]) if user else None
     return await show(

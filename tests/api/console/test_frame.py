@@ -31,6 +31,9 @@ async def test_every_page_is_in_the_navigation_and_says_where_one_is(console: Co
     assert await links.evaluate_all("all => all.map(each => each.pathname)") == [each.path for each in CONSOLE_PAGES]
     await expect(page.locator(".pages [aria-current=page]")).to_have_text("Overview")
     await console.assert_accessible()
+    await page.emulate_media(color_scheme="dark")
+    await console.assert_accessible()
+    await page.emulate_media(color_scheme="light")
 
 
 async def test_the_keyboard_skips_the_navigation(console: Console) -> None:
