@@ -133,8 +133,9 @@ def subject_key(doc: Doc, keys: Sequence[Sequence[str]]) -> str | None:
 async def hydrate(db: Database, docs: Sequence[Doc], *, shared: bool = False) -> list[Doc]:
     """Copies of the documents with parents, contacts, links and subjects in full (MOD-42..46), in the same order.
 
-    One view read for the subjects' shortcodes and at most three multi-gets, whatever the number of documents: named
-    ids and embedded chains; chains only seen in what came; primary contacts and links. Documents need not be stored.
+    One view read for the subjects' shortcodes and at most four multi-gets, whatever the number of documents: named
+    ids and embedded chains; subjects' ids that might have been shortcodes; chains only seen in what came; primary
+    contacts and links. Documents need not be stored.
     Only the levels themselves are copied: nested values are shared with `docs` and must not be changed in place.
     `shared`, for who only writes them out: a contact that many of them name is one object in all of them.
     """
@@ -143,11 +144,14 @@ async def hydrate(db: Database, docs: Sequence[Doc], *, shared: bool = False) ->
         return list(docs)
     keys = {key for doc in wanted if is_record(doc) for key in subject_keys(doc)}
     named = {each for doc in wanted for each in named_ids(doc)}
-    asked = keys | named
+    asked = named | {each for each in keys if not looks_like_shortcode(each)}
     known, by_shortcode = await gather(db.get_many(sorted(asked)), find_by_shortcodes(db, keys))
     known |= {doc["_id"]: doc for doc in by_shortcode.values()}
     asked |= known.keys()
 
+    ids = keys - by_shortcode.keys() - asked  # seldom any
+    known |= await db.get_many(sorted(ids))
+    asked |= ids
     chains = {each for doc in known.values() for each in chain_ids(doc)} - asked
     known |= await db.get_many(sorted(chains))
     asked |= chains
@@ -181,6 +185,11 @@ async def find_by_shortcodes(db: Database, shortcodes: Iterable[str]) -> dict[st
         if other is None or doc["_id"] < other["_id"]:
             found[shortcode] = doc
     return found
+
+
+def looks_like_shortcode(key: str) -> bool:
+    """As they are generated. What does may yet be the id of a document."""
+    return key.isascii() and key.isdigit()
 
 
 def subject_keys(doc: Doc) -> list[str]:

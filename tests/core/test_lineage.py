@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -116,6 +117,14 @@ async def test_a_subject_must_be_a_contact(contacts: Database) -> None:
     assert "patient" not in await hydrated(contacts, report(fields={"patient_id": "12345"}))
 
 
+async def test_an_id_may_look_like_a_shortcode(contacts: Database) -> None:
+    await contacts.put({**NEEMA, "_id": "60009", "name": "Amina", "patient_id": None})
+
+    doc = await hydrated(contacts, report(fields={"patient_id": "60009"}))
+
+    assert (doc["patient"]["name"], doc["patient"]["parent"]["name"]) == ("Amina", "Odera")  # HYD-3
+
+
 async def test_a_shared_shortcode_means_the_lowest_id(contacts: Database) -> None:
     await contacts.put({"_id": "a-first", "type": "person", "patient_id": "60001"})
 
@@ -187,6 +196,10 @@ class CountingDatabase(Database):
     async def request(self, method: str, path: str = "", **options: Any) -> Any:
         self.paths.append(path)
         return await super().request(method, path, **options)
+
+    async def bulk_get(self, ids: Iterable[str]) -> bytes:
+        self.paths.append("/_bulk_get")
+        return await super().bulk_get(ids)
 
 
 async def test_any_number_of_documents_needs_the_same_few_reads(contacts: Database) -> None:
