@@ -15,6 +15,7 @@ from api.bodies import now_ms
 from api.connected_users import CONNECTED, ConnectedUsers
 from api.creations import settle_creations
 from api.handlers.monitoring import open_metrics
+from api.handlers.public import open_deployed
 from api.handlers.settings import open_ready_settings
 from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
@@ -95,6 +96,7 @@ LIFESPANS = (
     open_couch,
     watch_settings,
     open_ready_settings,
+    open_deployed,
     open_sessions,
     open_login_limits,
     settle_what_was_cut_off,

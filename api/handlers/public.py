@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, TypedDict
 
+import orjson
 from aiohttp import web
 
 from api.auth import current_user
@@ -12,9 +14,12 @@ from api.connected_users import CONNECTED
 from api.keys import DB, SESSIONS
 from api.operations import Access, Operation, describe
 from api.proxy import forward
-from api.responses import json_response
+from api.responses import JSON_TYPE, json_response
 from core import __version__
-from core.errors import DomainError
+from core.couch.client import Database
+from core.deep_json import dumps
+from core.documents import Doc
+from core.errors import DomainError, NotFound
 
 
 class Version(TypedDict):
@@ -56,9 +61,41 @@ async def get_deploy_info(request: web.Request) -> web.Response:
     (CONF-7, DDOC-3).
     """
     current_user(request)
-    ddoc = await request.config_dict[DB].find("_design/medic") or {}
+    return web.Response(body=await request.config_dict[DEPLOYED].read(), headers={"Content-Type": JSON_TYPE})
+
+
+class Deployed:
+    """What is deployed, ready to be sent: the design document is read again only when it has another revision."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._rev: str | None = None
+        self._ready = ready_info({})
+
+    async def read(self) -> bytes:
+        headers = {"If-None-Match": f'"{self._rev}"'} if self._rev else {}
+        try:
+            changed = await self._db.couch.request_bytes("GET", f"{self._db.path}/_design/medic", headers=headers)
+        except NotFound:
+            self._rev, self._ready = None, ready_info({})
+        else:
+            if changed:  # there is nothing in a 304
+                ddoc = orjson.loads(changed)
+                self._rev, self._ready = ddoc["_rev"], ready_info(ddoc)
+        return self._ready
+
+
+def ready_info(ddoc: Doc) -> bytes:
     build = {"version": ddoc.get("version", "unknown"), **ddoc.get("build_info", {})}
-    return json_response({**build, **ddoc.get("deploy_info", {}), "version": build["version"]})
+    return dumps({**build, **ddoc.get("deploy_info", {}), "version": build["version"]})
+
+
+DEPLOYED = web.AppKey("deployed", Deployed)
+
+
+async def open_deployed(app: web.Application) -> AsyncIterator[None]:
+    app[DEPLOYED] = Deployed(app[DB])
+    yield
 
 
 ROUTES = [

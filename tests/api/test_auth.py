@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from core.couch.client import Database
 from core.settings import Settings
 
 Client = TestClient[Any, Any]
@@ -109,3 +110,13 @@ async def test_deploy_info_is_for_any_account(client: Client, make_user: Any) ->
     assert answer.status == 200  # AUTH-130
     assert (await answer.json())["version"].startswith("5.0.0+")  # CONF-7, DDOC-3
     assert anonymous.status == 401
+
+
+async def test_deploy_info_tells_a_new_version_at_once(client: Client, db: Database) -> None:
+    before = await (await client.get("/api/deploy-info")).json()
+    deployed = {"build_info": {"version": "9.9.9"}, "deploy_info": {"user": "admin", "timestamp": 7}}
+    await db.update("_design/medic", lambda ddoc: {**(ddoc or {}), **deployed})
+    after = [await (await client.get("/api/deploy-info")).json() for _ in range(2)]
+
+    assert before["version"] != "9.9.9"
+    assert [(each["version"], each["user"], each["timestamp"]) for each in after] == [("9.9.9", "admin", 7)] * 2
