@@ -64,7 +64,7 @@ async def test_the_example_of_the_contract(client: Client, db: Database, family:
         f"{HEAD},note,vitals.weight\n"
         '"r1","visit","54321","2024-03-01T08:00:00.000Z","+254711000111","Asha","Kanga HC","Busia",,'
         '"said \\"ok\\"",61.5\n'
-    )  # 30 §2.3
+    )  # 30 §2.3, EP-EXP-20, EP-EXP-21, EP-EXP-23
     assert answer.headers["Content-Type"] == "text/csv"  # EP-EXP-6
     disposition = answer.headers["Content-Disposition"]
     assert re.fullmatch(r"attachment; filename=reports-\d{12}\.csv", disposition)
@@ -126,7 +126,11 @@ async def test_formulas_are_defused_unless_the_settings_say_otherwise(client: Cl
 async def test_an_object_where_others_have_a_value_is_json(client: Client, db: Database) -> None:
     await db.bulk_docs([report("a", 2, fields={"x": 1}), report("b", 1, fields={"x": {"y": 2}})])
 
-    assert [line.split(",", 9)[9] for line in await lines(client)] == ["x,x.y", "1,", '"{\\"y\\":2}",2']  # EP-EXP-10
+    assert [line.split(",", 9)[9] for line in await lines(client)] == [
+        "x,x.y",
+        "1,",
+        '"{\\"y\\":2}",2',
+    ]  # EP-EXP-10, EP-EXP-22
 
 
 ELSEWHERE = {"_id": "x", "parent": {"_id": "other"}}
@@ -166,7 +170,7 @@ FILTERED = [
 async def test_filters(client: Client, db: Database, query: str, found: str) -> None:
     await db.bulk_docs(FILTERED)
 
-    assert await ids(client, f"?{query}") == found.split()  # EP-EXP-5, EP-EXP-11, EP-EXP-12
+    assert await ids(client, f"?{query}") == found.split()  # EP-EXP-4, EP-EXP-5, EP-EXP-11, EP-EXP-12, EP-EXP-13
 
 
 @pytest.mark.parametrize(

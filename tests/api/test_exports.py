@@ -33,6 +33,15 @@ async def table(client: Client, path: str, **options: Any) -> Table:
     return list(csv.DictReader(text.splitlines(), escapechar="\\", doublequote=False))
 
 
+async def test_every_kind_is_answered_by_get_and_by_post(client: Client, db: Database) -> None:
+    await db.bulk_docs(FAMILY)
+    kinds = ("reports", "messages", "feedback", "contacts", "user-devices")
+    got = [await get(client, kind) for kind in kinds]
+    posted = [await client.post(f"/api/v2/export/{kind}", json={}) for kind in kinds]
+
+    assert [await answer.text() for answer in posted] == got  # EP-EXP-1
+
+
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 HISTORY = [
@@ -99,7 +108,9 @@ async def test_a_row_for_each_message_of_a_document(client: Client, db: Database
         ("ANC", "scheduled", "Come, Neema W."),
         ("Message", "received", "P 60001"),
     ]  # EP-EXP-31, EP-EXP-32, EP-EXP-34
-    assert {(row["id"], row["patient_id"], row["contact_name"]) for row in rows} == {("m-full", "60001", "Asha")}
+    assert {(row["id"], row["patient_id"], row["contact_name"]) for row in rows} == {
+        ("m-full", "60001", "Asha")
+    }  # EP-EXP-35
     assert (rows[1]["pending"], rows[1]["sent"]) == (str(DATE + 120_000), str(DATE + 60_000))  # EP-EXP-33
     assert [row["scheduled"] for row in rows] == ["", "", "", "1711958400000", str(DATE), ""]
     assert [row["message_id"] for row in rows] == ["u1", "u2", "u3", "u4", "", ""]
@@ -290,7 +301,7 @@ async def test_targets_of_a_month_as_a_data_value_set(client: Client, dhis: None
     answer = await client.post("/api/v2/export/dhis", json={"filters": filters})
     found = await answer.json()
 
-    assert (found["dataSet"], found["period"]) == ("DS1", "202403")  # EP-EXP-64
+    assert (found["dataSet"], found["period"]) == ("DS1", "202403")  # EP-EXP-60, EP-EXP-64
     assert found["dataValues"] == [
         {"dataElement": "DE1", "categoryOptionCombo": "X", "orgUnit": "OU1", "value": 17},
         {"dataElement": "DE2", "orgUnit": "OU1", "value": 0},
