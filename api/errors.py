@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Render = Callable[[web.Request, DomainError], web.Response]
 
+DEVICE_KEY = re.compile("^(/openrosa/key/)[^/]+")
 STARTED = web.RequestKey("started", bool)  # the status line has been sent: a failure can only cut the answer short
 
 LOGOUT_HEADER = {"logout-authorization": "CHT-Core API"}  # clients end their session only on a 401 with it (ERR-6)
@@ -98,16 +100,21 @@ def error_middleware(render: Render) -> Any:
         except ConnectionResetError:
             raise  # the client has gone
         except Exception:
-            log.exception("unhandled error in %s %s", request.method, request.path)
+            log.exception("unhandled error in %s %s", request.method, loggable(request.path))
             failure = DomainError("Server error")
         if STARTED in request:
-            log.warning("answer to %s %s cut short: %s", request.method, request.path, failure.message)
+            log.warning("answer to %s %s cut short: %s", request.method, loggable(request.path), failure.message)
             if request.transport is not None:
                 request.transport.abort()  # without the closing chunk, so that the client notices (ERR-15)
             raise ConnectionResetError("answer cut short") from failure
         return render(request, failure)
 
     return answer_errors
+
+
+def loggable(path: str) -> str:
+    """A path as the log may hold it: without the key of a device (50 OR-42)."""
+    return DEVICE_KEY.sub(r"\1…", path)
 
 
 def from_http(error: web.HTTPException) -> DomainError:

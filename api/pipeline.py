@@ -17,7 +17,7 @@ from api.auth import REFUSED
 from api.browser_policy import protect
 from api.cookies import set_session_cookie
 from api.credentials import RENEWED_SESSION
-from api.errors import STARTED, Handler
+from api.errors import STARTED, Handler, loggable
 from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, STOPPING, USER
 from api.request_metrics import CLIENT_LEFT, REQUEST_METRICS, route_of
 from api.responses import compress
@@ -27,7 +27,6 @@ from core.errors import DomainError
 log = logging.getLogger(__name__)
 
 SLASHES = re.compile("/{2,}")
-DEVICE_KEY_IN_PATH = re.compile("^(/openrosa/key/)[^/]+")  # a secret, which the log must not hold
 MATCH = web.RequestKey("match", web.UrlMappingMatchInfo)  # of the canonical path
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -63,8 +62,7 @@ async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=499)  # goes nowhere: the connection is closed
     finally:
         seconds = time.perf_counter() - started
-        told = DEVICE_KEY_IN_PATH.sub(r"\1…", path)
-        log.info("%s %s %s in %.0f ms", request.method, told, status, seconds * 1000)
+        log.info("%s %s %s in %.0f ms", request.method, loggable(path), status, seconds * 1000)
         code = status if isinstance(status, int) else CLIENT_LEFT
         metrics.answered(request.method, route_of(request[MATCH], path, database), code, seconds)
         metrics.in_progress.dec()

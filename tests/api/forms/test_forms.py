@@ -35,7 +35,7 @@ async def test_the_list_names_every_form(client: Client, forms: None) -> None:
 
     assert [answer.status for answer in answers] == [200, 200]  # FORM-30
     assert answers[0].headers["Content-Type"] == "application/json; charset=utf-8"
-    assert await answers[0].json() == ["bednet_visit.xml", "net_visit.xml", "OFF.json"]  # FORM-35
+    assert await answers[0].json() == ["bednet_visit.xml", "net_visit.xml", "OFF.json"]  # FORM-1, FORM-35
     assert await answers[1].json() == await answers[0].json()
 
 

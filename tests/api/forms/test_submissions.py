@@ -39,7 +39,7 @@ async def test_the_report_is_the_one_a_phone_makes(client: Client, asha: Any, db
     received = report["reported_date"]
 
     openrosa = report.pop("openrosa")
-    assert report == {  # E1
+    assert report == {  # E1, XR-2, XR-5, XR-15
         "_id": INSTANCE_ID,
         "_rev": report["_rev"],
         "type": "data_record",
@@ -60,7 +60,7 @@ async def test_the_report_is_the_one_a_phone_makes(client: Client, asha: Any, db
             "meta": {"instanceID": f"uuid:{INSTANCE_ID}"},
         },
     }
-    assert openrosa == {  # OR-34
+    assert openrosa == {  # OR-22, OR-33, OR-34
         "instance_id": f"uuid:{INSTANCE_ID}",
         "version": "2031020301",
         "device_id": "d1",
