@@ -25,8 +25,8 @@ async def view_rows(
 ) -> AsyncGenerator[list[Row], None]:
     """All rows of one state of the view, in its order, some at a time. Parameters as of `Database.view`.
 
-    Raises the DomainError of the answer's status, Unavailable when the answer is cut. Read it to its end soon: what
-    is not read is kept waiting in CouchDB.
+    Raises the DomainError of the answer's status, Unavailable when the answer is cut. What is not read is kept waiting
+    in CouchDB, which gives up after some minutes without a read.
     """
     target = f"{db.path}/_design/{quote(ddoc, safe='')}/_view/{quote(view, safe='')}{query_string(params)}"
     headers = {**JSON_HEADERS, "Authorization": db.couch.authorization, "Accept-Encoding": "identity"}

@@ -60,6 +60,7 @@ def docs_of(results: Results) -> list[Doc]:
 
 
 async def ahead(db: Database, listing: Listing, made_of: Callable[[Results], Awaitable[T]]) -> AsyncGenerator[T, None]:
+    """What is made of each page, while the next ones are read; how many documents are one depends on their length."""
     size = PAGE
     coming: deque[asyncio.Task[tuple[T, int]]] = deque()
 
