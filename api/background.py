@@ -1,11 +1,11 @@
-"""Work that follows an answer: stored in bulk, later, and the rest of it when the server stops."""
+"""Work beside requests: tasks that go on through failures, and what follows answers, stored in bulk, later."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from core.errors import DomainError
@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 LAST_FLUSH_S = 2.0
+RETRY_S = 1.0
 
 
 class Notes(Protocol):
@@ -51,3 +52,26 @@ async def storing(what: str, notes: Notes) -> AsyncIterator[None]:
             await notes.flush()
     except (DomainError, TimeoutError) as error:
         log.warning("some %s were not stored: %s", what, error)
+
+
+@asynccontextmanager
+async def running(name: str, run: Callable[[], Awaitable[None]], retry_s: float = RETRY_S) -> AsyncIterator[None]:
+    """Keep a background task going, through failures, while the block lasts."""
+    task = asyncio.create_task(keep_running(name, run, retry_s), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def keep_running(name: str, run: Callable[[], Awaitable[None]], retry_s: float) -> None:
+    while True:
+        try:
+            await run()
+        except DomainError as error:
+            log.warning("%s: %s; trying again", name, error.message)
+        except Exception:
+            log.exception("%s failed; trying again", name)
+        await asyncio.sleep(retry_s)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from api.access.index import AccessIndex
 from api.audit import audit_lifespan
+from api.background import running
 from api.bodies import now_ms
 from api.connected_users import CONNECTED, ConnectedUsers
 from api.creations import settle_creations
@@ -28,12 +27,8 @@ from api.search.index import SearchIndex
 from api.sessions import Sessions
 from api.xforms import open_xforms
 from core.couch.client import connect
-from core.errors import DomainError
 from core.settings import SettingsWatch
 
-log = logging.getLogger(__name__)
-
-RETRY_S = 1.0
 LAST_MOMENT_S = 1.0
 
 
@@ -124,26 +119,3 @@ async def end_feeds(app: web.Application) -> None:
     feeds = app[OPEN_FEEDS]
     for answer in list(feeds):
         answer.close()
-
-
-@asynccontextmanager
-async def running(name: str, run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Keep a background task going, through failures, while the block lasts."""
-    task = asyncio.create_task(keep_running(name, run), name=name)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await run()
-        except DomainError as error:
-            log.warning("%s: %s; trying again", name, error.message)
-        except Exception:
-            log.exception("%s failed; trying again", name)
-        await asyncio.sleep(RETRY_S)

@@ -21,6 +21,12 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
 )
+# Of a page that is made for one person.
+PAGE_HEADERS = {
+    "Content-Security-Policy": PAGE_POLICY,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+}
 CONTENT_TYPES = {
     "script.js": "application/javascript",
     "startup.js": "application/javascript",
@@ -129,9 +135,7 @@ async def show(
         status=status,
         content_type="text/html",
         headers={
-            "Content-Security-Policy": PAGE_POLICY,
-            "Cache-Control": "no-store",
-            "Referrer-Policy": "same-origin",
+            **PAGE_HEADERS,
             "Link": "</login/style.css>; rel=preload; as=style, </login/script.js>; rel=preload; as=script",
         },
     )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,6 @@ from core.couch.client import Doc as Numbers
 from core.errors import DomainError
 from core.replication_logs import count_near_limit
 
-log = logging.getLogger(__name__)
-
 INTERVAL_S = 60.0
 # What phones ask for. A feed that is held open says nothing of how quick the server is.
 SYNC_ROUTES = frozenset(
@@ -44,35 +40,16 @@ SYNC_ROUTES = frozenset(
 HELD = "/{db}/_changes"
 
 
-@asynccontextmanager
-async def sampling(config: Config) -> AsyncIterator[None]:
-    """Keep measuring while the block lasts; that it fails ends nothing else."""
-    task = asyncio.create_task(keep_sampling(config))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 async def keep_sampling(config: Config) -> None:
-    sampler = None
-    while True:
+    """Measure at the beginning of each minute, until cancelled."""
+    async with connect(config, connections=4) as couch:
+        sampler = Sampler(config, couch)
         try:
-            async with connect(config, connections=4) as couch:
-                sampler = Sampler(config, couch)
-                while True:
-                    await sampler.sample(int(time.time() * 1000))
-                    await asyncio.sleep(INTERVAL_S - time.time() % INTERVAL_S)
-        except (DomainError, OSError, sqlite3.Error) as error:
-            log.warning("nothing was measured: %s", error)
-        except Exception:
-            log.exception("nothing was measured")
+            while True:
+                await sampler.sample(int(time.time() * 1000))
+                await asyncio.sleep(INTERVAL_S - time.time() % INTERVAL_S)
         finally:
-            if sampler is not None:
-                await sampler.close()
-        await asyncio.sleep(INTERVAL_S)
+            await sampler.close()
 
 
 class Sampler:

@@ -58,10 +58,11 @@ def say_ready() -> None:
 
 async def run_index(config: Config) -> None:
     from api.access.indexer import run_indexer
-    from api.sampler import sampling
+    from api.background import running
+    from api.sampler import INTERVAL_S, keep_sampling
 
     async def run(stop: asyncio.Event) -> None:
-        async with sampling(config):
+        async with running("measuring", lambda: keep_sampling(config), retry_s=INTERVAL_S):
             await run_indexer(config, stop)
 
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)

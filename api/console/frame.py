@@ -20,7 +20,7 @@ from api.auth import holds, require_any, require_online
 from api.console.texts import texts_and_branding
 from api.errors import Handler, OfflineFirewall
 from api.keys import USER
-from api.login_page import PAGE_POLICY, asset_bytes, templates
+from api.login_page import PAGE_HEADERS, asset_bytes, templates
 from api.login_session import page as database_page
 from api.login_session import refuse_other_sites
 from api.pipeline import UNFINISHED, finished
@@ -93,16 +93,7 @@ async def show(
         assets=assets_version(),
         **values,
     )
-    response = web.Response(
-        text=text,
-        status=status,
-        content_type="text/html",
-        headers={
-            "Content-Security-Policy": PAGE_POLICY,
-            "Cache-Control": "no-store",
-            "Referrer-Policy": "same-origin",
-        },
-    )
+    response = web.Response(text=text, status=status, content_type="text/html", headers=PAGE_HEADERS)
     if FLASH in request.cookies:
         response.del_cookie(FLASH, path="/admin")
     return response
