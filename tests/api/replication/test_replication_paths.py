@@ -8,6 +8,8 @@ import orjson
 import pytest
 from yarl import URL
 
+from tests.api.replication.conftest import A1, report
+
 FIREWALL = {
     "code": 403,
     "error": "forbidden",
@@ -270,3 +272,22 @@ async def test_a_list_that_the_phone_has_is_not_sent_again(district: Any) -> Non
     assert same == (304, etag, b"")
     assert others[0] == changed[0] == 200
     assert len({etag, others[1], changed[1]}) == 3
+
+
+async def test_a_long_answer_is_packed_whole(district: Any) -> None:
+    # AUTH-8, REPL-149
+    docs = [report(f"long-{n}", A1, patient_id="60001", note=f"{n} " * 700) for n in range(101)]
+    await district.db.bulk_docs(docs)
+    wanted = {"docs": [{"id": doc["_id"]} for doc in docs]}
+
+    async def ask(encoding: str) -> Any:
+        headers = {**district.asha, "Accept": "application/json", "Accept-Encoding": encoding}
+        response = await district.client.post("/medic/_bulk_get", json=wanted, headers=headers)
+        return response.headers.get("Content-Encoding"), await response.json()
+
+    packed, plain = await ask("gzip"), await ask("identity")
+
+    assert packed[0] == "gzip"
+    assert plain[0] is None
+    assert packed[1] == plain[1]
+    assert len(plain[1]["results"]) == 101
