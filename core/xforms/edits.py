@@ -41,7 +41,8 @@ def instance_ids(report: Doc) -> list[Any]:
     """The ids of the instances that the report was, the latest last."""
     openrosa = report.get("openrosa")
     known = openrosa if isinstance(openrosa, dict) else {}
-    return known.get("instance_ids") or [known.get("instance_id")]
+    ids = known.get("instance_ids")
+    return ids if isinstance(ids, list) and ids else [known.get("instance_id")]
 
 
 def standing_of(instance: Instance, report: Doc | None) -> Standing:
