@@ -180,6 +180,7 @@ async def measure(run: Run, docs: int) -> None:
     deployment.process.send_signal(signal.SIGKILL)
     deployment.process.wait()
     run.say("SIGKILL to the supervisor, and so to all")
+    await eventually(deployment.is_gone, 60)
     await asyncio.to_thread(deployment.start)
     log = await run.reach(lambda log: log["state"] == "indexed", "started again, and indexed")
     run.check("interrupted" in [each["state"] for each in log["state_history"]], f"steps: {steps(log)}")

@@ -77,6 +77,11 @@ class Deployment:
         """The processes of that name that the supervisor has started, in order; the last ones live."""
         return [int(pid) for pid in re.findall(rf"[ \"]{re.escape(name)} runs as process (\d+)", self.log)]
 
+    async def is_gone(self) -> bool:
+        """Whether none of its processes lives any more, which end by themselves when their supervisor does."""
+        pids = re.findall(r" runs as process (\d+)", self.log)
+        return not any(os.path.exists(f"/proc/{pid}") for pid in pids)  # noqa: ASYNC240  no file of a disk
+
     async def kill(self, name: str) -> None:
         """SIGKILL the living process of that name and wait until the supervisor has started another."""
         before = self.pids(name)
