@@ -156,6 +156,13 @@ def render(conn: Connection, mark: str, row: Row, revision: Revision, options: D
     return splice(revision.id, revision.rev, body, deleted=revision.deleted, extra=extra)
 
 
+def render_only_leaf(conn: Connection, mark: str, row: Row, json: bytes, options: DocOptions = PLAIN) -> bytes:
+    """The same of the one leaf of a document that has no other, of which `json` is the body."""
+    if options is PLAIN and not row.attachments:
+        return splice(row.id, row.rev, json, deleted=row.deleted == 1)
+    return render(conn, mark, row, only_leaf(row, json), options)
+
+
 def with_data(tree: Tree, revision: Revision, options: DocOptions) -> set[str]:
     """The names of the attachments whose data is to be sent, after `atts_since` took out what the client has."""
     if options.atts_since is not None:

@@ -153,8 +153,10 @@ def _bulk_get_row(
 ) -> bytes:
     row = rows.get(doc["id"]) if isinstance(doc, dict) and isinstance(doc.get("id"), str) else None
     if row and row.json and row.leaves == 1 and doc.get("rev", row.rev) == row.rev and "atts_since" not in doc:
-        leaf = reads.only_leaf(row, row.json)  # nearly always: all of it was read with the row
-        return b'{"id":%b,"docs":[{"ok":%b}]}' % (orjson.dumps(row.id), reads.render(conn, mark, row, leaf, options))
+        return b'{"id":%b,"docs":[{"ok":%b}]}' % (
+            orjson.dumps(row.id),
+            reads.render_only_leaf(conn, mark, row, row.json, options),  # nearly always: it was read with the row
+        )
     opened = _opened(conn, doc, rows, options)
     parts: list[bytes] = []
     for each in opened.found:
