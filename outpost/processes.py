@@ -109,8 +109,9 @@ async def watch_supervisor(stop: asyncio.Event) -> None:
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
     try:
-        while await reader.read(1024):
-            pass
+        with contextlib.suppress(ConnectionError):  # it went without reading what we told it
+            while await reader.read(1024):
+                pass
         log.warning("the supervisor is gone; stopping")
         stop.set()
     finally:
