@@ -229,4 +229,4 @@ async def test_a_failure_on_the_way_is_told_and_cuts_the_connection(
     assert got.startswith(b"HTTP/1.1 200 ")
     assert got.count(b"\n") < 3000
     assert not got.endswith(b"0\r\n\r\n")  # ERR-15: the body has no end
-    assert b"--ERROR--\nError exporting data: Database does not exist." in got  # EP-EXP-8
+    assert b"--ERROR--\nError exporting data: " in got  # EP-EXP-8; the read under way is cut, or the next refused
