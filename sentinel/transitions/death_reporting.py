@@ -13,7 +13,10 @@ from core.settings import Settings
 from sentinel.transitions.change import Change
 from sentinel.transitions.conditions import is_valid_submission
 from sentinel.transitions.lookups import Lookups
+from sentinel.transitions.notes import info_id, save_notes
 from sentinel.transitions.tools import Tools
+
+UNDONE = "undone_death"  # member of a report's infodoc: `{patient, date_of_death}`
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,10 @@ class DeathReporting:
         doc = change.doc
         patient = change.others.get(doc["patient"]["_id"]) or doc["patient"]
         is_dead, marks = bool(patient.get("date_of_death")), doc["form"] in self.mark_forms
-        if is_dead == marks:  # by a run of this report that was cut off, when the date is its own; then it is noted now
-            return marks and patient["date_of_death"] == self.date(doc)
+        if is_dead == marks:  # perhaps by a run of this report that was cut off, which then is noted now
+            return patient["date_of_death"] == self.date(doc) if marks else UNDONE in change.info
         if is_dead:
+            await note_undoing(change, patient, lookups)
             patient = {name: value for name, value in patient.items() if name != "date_of_death"}
         else:
             patient = {**patient, "date_of_death": self.date(doc)}
@@ -73,3 +77,16 @@ class DeathReporting:
         for name in self.date_path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         return value or doc.get("reported_date")
+
+
+async def note_undoing(change: Change, patient: Doc, lookups: Lookups) -> None:
+    """Say in the report's infodoc what it takes back, before it does: the patient will not tell who did it."""
+
+    def edit(info: Doc) -> None:
+        for name, value in change.info.items():
+            if name != "_rev":
+                info.setdefault(name, value)
+        info[UNDONE] = {"patient": patient["_id"], "date_of_death": patient["date_of_death"]}
+
+    lookups.may_write()
+    await save_notes(lookups.sentinel_db, {info_id(change.id): edit})

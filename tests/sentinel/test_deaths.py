@@ -55,6 +55,22 @@ class Mortal:
         return MortalDatabase(Server(self.couch), name)
 
 
+async def survives(deployment: Deployment, dies_at: int, *, answered: bool) -> bool:
+    """Process what is new by a worker that dies at its n-th request; False when it did."""
+    mortal = Mortal(deployment.db.couch, dies_at, answered=answered)
+    processor = Processor(
+        mortal.db(deployment.db.name),
+        mortal.db(deployment.sentinel_db.name),
+        deployment.retries,
+        now=deployment.clock,
+    )
+    try:
+        await deployment.process(processor=processor)
+    except asyncio.CancelledError:
+        return False
+    return True
+
+
 async def check_registered(deployment: Deployment, ids: list[str]) -> None:
     """Each report has one person with its code, one reply about it, two scheduled messages, and its infodoc."""
     reports = await deployment.db.get_many(ids)
@@ -77,18 +93,7 @@ async def test_worker_dies_at_every_request(deployment: Deployment, preg: Preg, 
     for dies_at in range(1, MOST_REQUESTS):
         ids = [f"r{dies_at}-{number}" for number in range(3)]
         await deployment.store(*(preg(doc_id, name=f"N {doc_id}") for doc_id in ids))
-        mortal = Mortal(deployment.db.couch, dies_at, answered=answered)
-        processor = Processor(
-            mortal.db(deployment.db.name),
-            mortal.db(deployment.sentinel_db.name),
-            deployment.retries,
-            now=deployment.clock,
-        )
-        try:
-            await deployment.process(processor=processor)
-            survived = True
-        except asyncio.CancelledError:
-            survived = False
+        survived = await survives(deployment, dies_at, answered=answered)
         deployment.clock.move(minutes=5)
         await deployment.process()
         await check_registered(deployment, ids)
@@ -149,6 +154,30 @@ async def test_due_job_dies_at_every_request(deployment: Deployment, preg: Preg,
     assert [entry["state"] for entry in first["state_history"]] == ["scheduled", "pending"]
     assert second["state"] == "scheduled"
     assert 2 < dies_at < MOST_REQUESTS
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
+async def test_worker_dies_at_every_request_of_taking_a_death_back(deployment: Deployment, answered: bool) -> None:
+    """TR-DEATH-3, INF-4: the patient lives again, and the report is done with: it never undoes a later death."""
+    section = {"mark_deceased_forms": ["FORM"], "undo_deceased_forms": ["PUB"]}
+    await deployment.configure(transitions={"death_reporting": True}, death_reporting=section)
+    await deployment.process()
+    for dies_at in range(1, MOST_REQUESTS):
+        await deployment.db.update("mum", lambda doc: {**(doc or {}), "date_of_death": "2031-11-01"})
+        await deployment.process()
+        report = {"_id": f"u{dies_at}", "type": "data_record", "form": "PUB", "fields": {"patient_uuid": "mum"}}
+        await deployment.store(report)
+        survived = await survives(deployment, dies_at, answered=answered)
+        await deployment.process()
+
+        assert "date_of_death" not in await deployment.db.get("mum")
+        info = await deployment.info(f"u{dies_at}")
+        assert info["transitions"]["death_reporting"]["ok"]
+        assert info["undone_death"] == {"patient": "mum", "date_of_death": "2031-11-01"}
+        if survived:
+            assert dies_at > 5
+            return
+    raise AssertionError("the batch never came to its end")
 
 
 async def test_same_messages_in_parallel_posts_and_a_worker_at_once(deployment: Deployment, preg: Preg) -> None:
