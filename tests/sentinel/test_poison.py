@@ -32,7 +32,7 @@ Seen = Callable[[], Awaitable[tuple[Doc, str, Doc]]]
 async def controls(deployment: Deployment, config: Config, clock: Clock) -> AsyncIterator[Controls]:
     """Of a running worker."""
     controls = Controls()
-    work = run_worker(config, asyncio.Event(), now=clock, lease_ttl_s=2.0, due_interval_s=0.1, controls=controls)
+    work = run_worker(config, asyncio.Event(), now=clock, due_interval_s=0.1, controls=controls)
     task = asyncio.create_task(work)
     yield controls
     task.cancel()
@@ -126,17 +126,22 @@ async def test_purge_function_that_never_returns_is_seen_while_the_rest_goes_on(
     async def job(name: str) -> Any:
         return (await seen())[0]["jobs"].get("purging", {}).get(name)
 
+    async def refused(wanted: bool) -> bool:
+        return bool((await seen())[0]["errors"]) is wanted
+
     await eventually(lambda: job("last_run"))
-    endless = {"fn": "function () { while (true) {} }", "cron": "0 * * * *"}
-    await deployment.configure(roles={"chw": {"offline": True}}, purge=endless)
+    await deployment.configure(transitions={"nonsense": True})
+    await eventually(lambda: refused(True))
     await deployment.sentinel_db.put_local("purging", {"checked": clock.ms})
-    await deployment.store(preg("marker"))
-    await eventually(processed(deployment, "marker"))  # the settings before it are in force
+    endless = {"fn": "function () { while (true) {} }", "cron": "0 * * * *"}
+    right = {"transitions": SETTINGS["transitions"], "roles": {"chw": {"offline": True}}, "purge": endless}
+    await deployment.configure(**right)
+    await eventually(lambda: refused(False))  # the function is in force
     clock.move(hours=1)
     controls.run_jobs()
     await deployment.store(preg("r1", name="Bina"))
     await eventually(processed(deployment, "r1"))
-    error = await eventually(lambda: job("error"), within_s=40)
+    error = await eventually(lambda: job("error"), within_s=60)  # five seconds of the processor
 
     status, text, monitoring = await seen()
     assert "purge.fn" in error
