@@ -99,6 +99,26 @@ async def test_a_feed_that_failed_goes_on_where_it_was(db: Database) -> None:  #
     assert (seen, failing.asked) == (["first", "second"], 3)
 
 
+async def test_a_feed_is_asked_for_more_when_the_last_of_it_was_dealt_with(db: Database) -> None:  # SEN-10
+    class Counting(Database):
+        asked = 0
+
+        async def request(self, method: str, path: str = "", **options: Any) -> Any:
+            self.asked += path == "/_changes"
+            return await super().request(method, path, **options)
+
+    counting = Counting(db.couch, db.name)
+    since = (await db.info())["update_seq"]
+    for number in range(5):
+        await db.put({"_id": f"doc-{number}"})
+    feed = follow(counting, since, limit=2)
+    taken = [({change.id for change in (await anext(feed)).changes}, counting.asked) for _ in range(3)]
+    await feed.aclose()  # type: ignore[attr-defined]
+
+    assert [(len(ids), asked) for ids, asked in taken] == [(2, 1), (2, 2), (1, 3)]
+    assert set.union(*(ids for ids, _ in taken)) == {f"doc-{number}" for number in range(5)}
+
+
 class Crawling(Database):
     """Whose feed with documents comes to no end."""
 

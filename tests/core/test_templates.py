@@ -62,7 +62,7 @@ def test_mustache_without_escaping(template: str, text: str) -> None:
         ("{{#new_reports}}{{#date}}{{on}}{{/date}} {{/new_reports}}", "14-Nov-2023 Invalid date "),
         ("{{#date}}{{unknown}}{{/date}}", "Invalid date"),
         ("{{date}}", "a field called date"),
-        ("{{#bikram_sambat_date}}{{lmp}}{{/bikram_sambat_date}}", "२८ कार्तिक २०८०"),
+        ("{{#bikram_sambat_date}}{{lmp}}{{/bikram_sambat_date}}", "२८ कार्तिक २०८०"),  # TPL-3
         ("{{#bikram_sambat_date}}soon{{/bikram_sambat_date}}", "Invalid date"),
         ("{{#bikram_sambat_date}}1800-01-01{{/bikram_sambat_date}}", "Invalid date"),
         ("{{#local_phone}}{{phone}}{{/local_phone}}", "711000111"),

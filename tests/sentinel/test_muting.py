@@ -86,7 +86,9 @@ async def test_lease_that_is_lost_meanwhile_is_no_error_of_the_report(muting: De
     assert texts(await muting.db.get("m1")) == ["mute"]
 
 
-async def test_contact_and_all_below_are_muted(muting: Deployment, clock: Clock) -> None:  # TR-MUT-1, TR-MUT-4..8
+async def test_contact_and_all_below_are_muted(
+    muting: Deployment, clock: Clock
+) -> None:  # TR-MUT-1, TR-MUT-4, TR-MUT-5, TR-MUT-6, TR-MUT-7, TR-MUT-8
     await muting.store(registration("reg", "50001", task(clock, 1), task(clock, 2, "pending"), task(clock, -1, "sent")))
     doc = await muting.processed(report("m1", "mute!"))
 
@@ -97,7 +99,9 @@ async def test_contact_and_all_below_are_muted(muting: Deployment, clock: Clock)
     assert [(await muting.info(each))["muting_history"] for each in ("c1", "mum", "chw")] == [history] * 3
 
 
-async def test_unmuting_begins_at_the_topmost_muted_place(muting: Deployment, clock: Clock) -> None:  # TR-MUT-4, 6
+async def test_unmuting_begins_at_the_topmost_muted_place(
+    muting: Deployment, clock: Clock
+) -> None:  # TR-MUT-4, TR-MUT-6
     await muting.processed(report("m1", "MUTE", place="80001"))
     assert set(await muted(muting)) == {"h1", "c1", "mum", "chw"}
     today = clock().replace(hour=0, minute=0) - clock()

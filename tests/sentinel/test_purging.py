@@ -73,7 +73,7 @@ def test_hashes_of_the_specification() -> None:  # V-4, PRG-2
     assert role_hash(["supervisor", "district_admin", "district_admin"]) == "4d31f0c58d9a8174923cc8aef367239b"
 
 
-async def test_what_the_function_names_is_purged_and_logged(  # PRG-1..5, PRG-9, PRG-10
+async def test_what_the_function_names_is_purged_and_logged(  # PRG-1, PRG-3, PRG-5, PRG-9, PRG-10
     deployment: Deployment, run: Run, clock: Clock
 ) -> None:
     await deployment.store(report("r1"), report("r2", patient="mum"))

@@ -25,7 +25,9 @@ def doc_id(clock: Clock, place: str = "c1") -> str:
     return f"reminder:VIT:{ms_of(clock().replace(hour=9))}:{place}"
 
 
-async def test_place_is_reminded_once(deployment: Deployment, clock: Clock) -> None:  # JOB-REM-2..5
+async def test_place_is_reminded_once(
+    deployment: Deployment, clock: Clock
+) -> None:  # JOB-REM-2, JOB-REM-3, JOB-REM-4, JOB-REM-5
     assert await remind(deployment) == 1
     doc = await deployment.db.get(doc_id(clock))
 

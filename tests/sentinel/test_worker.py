@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -100,6 +101,19 @@ async def test_feed_goes_on_from_the_stored_position(deployment: Deployment, sta
     await eventually(has(deployment.db, "new", "patient_id"))
 
     assert "patient_id" not in await deployment.db.get("old")
+
+
+async def test_progress_is_told_every_500_changes(  # SEN-18
+    deployment: Deployment, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def told() -> bool:
+        return any(record.message.endswith("changes processed") for record in caplog.records)
+
+    caplog.set_level(logging.INFO, "sentinel.worker")
+    start()
+    await deployment.store(*({"_id": f"{number}-info"} for number in range(500)))  # not for the transitions
+
+    await eventually(told)
 
 
 async def test_stop_leaves_nothing_half_done_and_frees_the_lease(
