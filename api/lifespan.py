@@ -52,7 +52,14 @@ async def watch_settings(app: web.Application) -> AsyncIterator[None]:
 async def open_sessions(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     watch = app[SETTINGS]
-    sessions = Sessions(app[COUCH], app[DB], app[UPSTREAM], lambda: watch.current, timeout_s=config.request_timeout_s)
+    sessions = Sessions(
+        app[COUCH],
+        app[DB],
+        app[UPSTREAM],
+        lambda: watch.current,
+        own_account=config.couch_admin,
+        timeout_s=config.request_timeout_s,
+    )
     app[SESSIONS] = sessions
     async with running("users feed", lambda: sessions.follow_users(config.feed_heartbeat_s)):
         yield

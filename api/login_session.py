@@ -14,18 +14,20 @@ from aiohttp import ClientError, ClientTimeout, web
 
 from api.auth import holds
 from api.cookies import set_session_cookie, set_year_cookie, user_context
-from api.credentials import Credentials, IssuedSession
-from api.forwarded import host
+from api.credentials import Credentials, IssuedSession, check_own_account
+from api.errors import TooManyRequests
+from api.forwarded import forwarding_headers, host
 from api.keys import CONFIG, COUCH, DB, REQUEST_SETTINGS, SESSIONS
 from api.params import read_json
 from api.proxy import UPSTREAM
 from api.responses import json_response
 from api.sessions import USER_PREFIX, Account, User
 from core.couch.errors import from_network
-from core.errors import Conflict, DomainError, Forbidden, InvalidInput
+from core.errors import Conflict, DomainError, Forbidden, InvalidInput, Unauthorized
 
 LOCALE = re.compile(r"[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*")
 MOST_DECODINGS = 10
+NOT_LOGGED_IN = "Not logged in"
 MOST_TRIES, RETRY_S = 10, 0.01
 
 
@@ -105,10 +107,14 @@ async def logged_in(
 
 
 async def start_session(request: web.Request, name: str, password: str) -> IssuedSession | Refusal:
-    """A session of CouchDB's for the password."""
+    """A session of CouchDB's for the password. TooManyRequests while CouchDB has the account locked."""
+    try:
+        check_own_account(request.config_dict[CONFIG].couch_admin, name, password)
+    except Unauthorized:
+        return Refusal(401, NOT_LOGGED_IN)
     url = f"{request.config_dict[COUCH].server_url}/_session"
     body = orjson.dumps({"name": name, "password": password})
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept": "application/json", **forwarding_headers(request)}
     timeout = ClientTimeout(total=request.config_dict[CONFIG].request_timeout_s, sock_connect=10)
     try:
         async with request.config_dict[UPSTREAM].post(url, data=body, headers=headers, timeout=timeout) as answer:
@@ -116,8 +122,10 @@ async def start_session(request: web.Request, name: str, password: str) -> Issue
             session = IssuedSession.of(answer)
     except (ClientError, TimeoutError, OSError) as error:
         raise from_network(error) from error
+    if answer.status == 403:  # after too many wrong passwords
+        raise TooManyRequests
     if answer.status != 200 or session is None:
-        return Refusal(answer.status if answer.status >= 400 else 401, "Not logged in")
+        return Refusal(answer.status if answer.status >= 400 else 401, NOT_LOGGED_IN)
     return session
 
 

@@ -20,8 +20,15 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from cachetools import TTLCache
 
 from api.cookie_check import Cookie, CookieRules
-from api.credentials import RENEWED_SESSION, Credentials, IssuedSession, credentials_of
-from api.errors import StorageError
+from api.credentials import (
+    RENEWED_SESSION,
+    Credentials,
+    IssuedSession,
+    check_own_account,
+    credentials_of,
+    read_basic,
+)
+from api.errors import StorageError, TooManyRequests
 from core.couch.changes import follow
 from core.couch.client import Couch, Database, Doc
 from core.couch.errors import from_answer, from_network
@@ -78,6 +85,7 @@ class Sessions:
         upstream: ClientSession,
         current_settings: Callable[[], Settings],
         *,
+        own_account: tuple[str, str],
         timeout_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
@@ -87,6 +95,7 @@ class Sessions:
         self.users = couch.db("_users")
         self.upstream = upstream
         self.current_settings = current_settings
+        self.own_account = own_account
         self.timeout = ClientTimeout(total=timeout_s, sock_connect=10)
         self.clock = clock
         self.now_s = now_s
@@ -255,6 +264,13 @@ class Sessions:
     # --- everything else by CouchDB --------------------------------------------------------------------------------
 
     async def _ask(self, credentials: Credentials) -> Account | None:
+        if credentials.authorization:
+            try:
+                check_own_account(self.own_account, *read_basic(credentials.authorization))
+            except Unauthorized:
+                if not credentials.cookie:
+                    raise
+                credentials = replace(credentials, authorization=None)  # CouchDB, too, looks at the cookie first
         try:
             async with self.upstream.get(
                 f"{self.couch.server_url}/_session",
@@ -266,6 +282,8 @@ class Sessions:
             raise from_network(error) from error
         if response.status == 400:
             raise StorageError(400, "bad_request", from_answer(400, body).message)
+        if response.status == 403:  # CouchDB has locked the account after too many wrong passwords
+            raise TooManyRequests
         if response.status >= 400:
             raise from_answer(response.status, body)
         context: dict[str, Any] = orjson.loads(body).get("userCtx") or {}

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from api.auth import current_user, holds, require
 from api.bodies import now_ms, read_filled_json
-from api.credentials import Credentials, check_basic
+from api.credentials import Credentials, read_basic
 from api.errors import InsufficientPrivileges, message_of
-from api.forwarded import origin
+from api.forwarded import client_address, origin
 from api.handlers.places import Stored, brings_person
 from api.infodocs import note_writes
 from api.keys import CONFIG, DB, REQUEST_SETTINGS, SESSIONS
@@ -224,8 +224,9 @@ async def basic_login(request: web.Request) -> str | None:
     header = request.headers.get("Authorization", "")
     if header[:6].lower() != "basic ":
         return None
-    check_basic(header)
-    account = await request.config_dict[SESSIONS].check(Credentials(authorization=header))
+    read_basic(header)
+    credentials = Credentials(authorization=header, address=client_address(request))
+    account = await request.config_dict[SESSIONS].check(credentials)
     if account is None:
         raise Unauthorized("Bad username / password")
     return account.name

@@ -13,6 +13,7 @@ from api.app import create_app
 from core.config import Config
 from core.couch.client import Couch
 from tests.api.test_login import ANONYMOUS, log_in, set_cookies
+from tests.api.test_login_limits import assert_slowed_down
 from tests.conftest import Background, basic
 
 Client = TestClient[Any, Any]
@@ -123,4 +124,5 @@ async def test_guesses_of_the_current_password_are_slowed_down(client: Client, m
     asha = await make_user("asha", roles=["chw"])
     statuses = [(await reset(client, asha, currentPassword=f"wrong{n}")).status for n in range(11)]
 
-    assert statuses == [400] * 10 + [429]  # AUTH-101
+    assert statuses[0] == 400
+    assert_slowed_down(statuses)  # AUTH-101

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 from aiohttp.test_utils import TestClient
 
@@ -40,7 +41,7 @@ async def test_a_session_made_over_https_is_for_https_only(client: Client, make_
 
 
 async def test_post_session_with_a_wrong_password_keeps_couchdbs_answer(client: Client) -> None:
-    answer = await client.post("/_session", json={"name": "nobody", "password": "x"}, headers=ANONYMOUS)
+    answer = await client.post("/_session", json={"name": f"nobody-{uuid4()}", "password": "x"}, headers=ANONYMOUS)
 
     assert answer.status == 401  # AUTH-40
     assert await answer.json() == {"error": "unauthorized", "reason": "Name or password is incorrect."}
