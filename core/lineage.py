@@ -1,17 +1,13 @@
-"""Hydrate documents with the contacts they name, and minify them again before they are stored (35 §8)."""
+"""The contacts a document names: its references reduced to ids before it is stored, and its chain of places (35 §8)."""
 
 from __future__ import annotations
 
-import logging
-from asyncio import gather
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from core.couch.client import Database, Doc
+from core.couch.client import Doc
 from core.documents import CONTACT_DOC_TYPES, contact_type_id, id_of
 from core.errors import InvalidInput
-
-log = logging.getLogger(__name__)
 
 DEEPEST = 50
 PATIENT_KEYS = (("fields", "patient_id"), ("fields", "patient_uuid"), ("patient_id",))
@@ -88,7 +84,7 @@ def chain_of(nodes: Iterable[Doc]) -> Doc:
     return chain
 
 
-# --- reading hydrated documents ---------------------------------------------------------------------------------------
+# --- reading chains ---------------------------------------------------------------------------------------------------
 
 
 def ancestors(doc: Any) -> Iterator[Doc]:
@@ -127,71 +123,6 @@ def subject_key(doc: Doc, keys: Sequence[Sequence[str]]) -> str | None:
     return None
 
 
-# --- hydrate ----------------------------------------------------------------------------------------------------------
-
-
-async def hydrate(db: Database, docs: Sequence[Doc], *, shared: bool = False) -> list[Doc]:
-    """Copies of the documents with parents, contacts, links and subjects in full (MOD-42..46), in the same order.
-
-    One view read for the subjects' shortcodes and at most four multi-gets, whatever the number of documents: named
-    ids and embedded chains; subjects' ids that might have been shortcodes; chains only seen in what came; primary
-    contacts and links. Documents need not be stored.
-    Only the levels themselves are copied: nested values are shared with `docs` and must not be changed in place.
-    `shared`, for who only writes them out: a contact that many of them name is one object in all of them.
-    """
-    wanted = [doc for doc in docs if is_contact_doc(doc) or is_record(doc)]
-    if not wanted:
-        return list(docs)
-    keys = {key for doc in wanted if is_record(doc) for key in subject_keys(doc)}
-    named = {each for doc in wanted for each in named_ids(doc)}
-    asked = named | {each for each in keys if not looks_like_shortcode(each)}
-    known, by_shortcode = await gather(db.get_many(sorted(asked)), find_by_shortcodes(db, keys))
-    known |= {doc["_id"]: doc for doc in by_shortcode.values()}
-    asked |= known.keys()
-
-    ids = keys - by_shortcode.keys() - asked  # seldom any
-    known |= await db.get_many(sorted(ids))
-    asked |= ids
-    chains = {each for doc in known.values() for each in chain_ids(doc)} - asked
-    known |= await db.get_many(sorted(chains))
-    asked |= chains
-    links = {each for doc in (*wanted, *known.values()) if is_contact_doc(doc) for each in linked_ids(doc)} - asked
-    known |= await db.get_many(sorted(links))
-    if not shared:
-        return [hydrated(doc, by_shortcode, known, lambda contact: hydrated_contact(contact, known)) for doc in docs]
-    made: dict[int, Doc] = {}
-
-    def once(contact: Doc) -> Doc:
-        if id(contact) not in made:
-            made[id(contact)] = hydrated_contact(contact, known)
-        return made[id(contact)]
-
-    return [hydrated(doc, by_shortcode, known, once) for doc in docs]
-
-
-async def find_by_shortcodes(db: Database, shortcodes: Iterable[str]) -> dict[str, Doc]:
-    """The contact of each shortcode in use; the lowest document id wins when several share one (HYD-4)."""
-    keys = [["shortcode", each] for each in sorted(set(shortcodes))]
-    if not keys:
-        return {}
-    found: dict[str, Doc] = {}
-    for row in await db.view("medic-client", "contacts_by_reference", keys=keys, include_docs=True):
-        shortcode, doc = row["key"][1], row.get("doc")
-        if not doc:
-            continue
-        other = found.get(shortcode)
-        if other is not None and other["_id"] != doc["_id"]:
-            log.warning("shortcode %s is shared by %s and %s", shortcode, other["_id"], doc["_id"])
-        if other is None or doc["_id"] < other["_id"]:
-            found[shortcode] = doc
-    return found
-
-
-def looks_like_shortcode(key: str) -> bool:
-    """As they are generated. What does may yet be the id of a document."""
-    return key.isascii() and key.isdigit()
-
-
 def subject_keys(doc: Doc) -> list[str]:
     return [key for keys in (PATIENT_KEYS, PLACE_KEYS) if (key := subject_key(doc, keys))]
 
@@ -225,53 +156,3 @@ def linked_ids(contact: Doc) -> list[str]:
     links = contact.get("linked_docs")
     references = [contact.get("contact"), *(links.values() if isinstance(links, dict) else ())]
     return [found for each in references if (found := id_of(each))]
-
-
-def hydrated(doc: Doc, by_shortcode: Mapping[str, Doc], known: Mapping[str, Doc], in_full: Callable[[Doc], Doc]) -> Doc:
-    """The document with its contacts `in_full`."""
-    if is_contact_doc(doc):
-        return in_full(doc)
-    if not is_record(doc):
-        return doc
-    full = dict(doc)
-    contact = doc.get("contact")
-    if contact:
-        submitter = known.get(id_of(contact) or "") or contact
-        full["contact"] = in_full(submitter) if isinstance(submitter, dict) else submitter
-    for name, keys in (("patient", PATIENT_KEYS), ("place", PLACE_KEYS)):
-        full.pop(name, None)
-        key = subject_key(doc, keys)
-        subject = (by_shortcode.get(key) or known.get(key)) if key else None
-        if subject is not None and is_contact_doc(subject):
-            full[name] = in_full(subject)
-    return full
-
-
-def hydrated_contact(contact: Doc, known: Mapping[str, Doc]) -> Doc:
-    """The contact under its full ancestors, each with its primary contact and links one level deep (MOD-42).
-
-    The chain is the one embedded in the contact: what an ancestor's own document says of its parents is left out.
-    """
-    full = with_links(contact, known)
-    chain = chain_of(without_parent(with_links(known.get(each, {"_id": each}), known)) for each in chain_ids(contact))
-    if chain:
-        full["parent"] = chain
-    return full
-
-
-def without_parent(place: Doc) -> Doc:
-    place.pop("parent", None)
-    return place
-
-
-def with_links(contact: Doc, known: Mapping[str, Doc]) -> Doc:
-    full = dict(contact)
-    primary = known.get(id_of(contact.get("contact")) or "")
-    if primary is not None:
-        full["contact"] = dict(primary)
-    if isinstance(contact.get("linked_docs"), dict):
-        full["linked_docs"] = {
-            tag: dict(known[found]) if (found := id_of(each)) in known and found is not None else each
-            for tag, each in contact["linked_docs"].items()
-        }
-    return full

@@ -18,6 +18,8 @@ from api.access.rules import Context, Facts, Scope
 from api.access.schema import State
 from api.access.watch import Watch
 from core.couch.client import Database
+from core.errors import Unavailable
+from core.hydration import Nearby
 
 LONG_THREADS = 1  # whole lists computed at once by each worker; more wait their turn (REPL-150)
 FEW_NAMES = 100  # answered in half a millisecond: those of a `_bulk_get`; a thread would not be quicker
@@ -62,6 +64,14 @@ class AccessIndex:
     async def stored_facts(self, ids: Collection[str]) -> dict[str, Facts]:
         """The facts of documents as indexed; of deleted ones those of their last live body."""
         return await self._readers.ask(self._short, queries.stored_facts, ids)
+
+    async def around(self, names: Collection[str]) -> Nearby:
+        """What hydrating documents of those ids, or contacts of those shortcodes, needs; nothing without an index."""
+        pool = self._short if len(names) > FEW_NAMES else None
+        try:
+            return await self._readers.ask_once(pool, queries.around, names)
+        except (Unavailable, sqlite3.Error):  # the file may be replaced or removed under our hands
+            return Nearby((), {})
 
     async def count_below(self, ids: Collection[str]) -> dict[str, queries.Below]:
         """How many contacts are below each of these places."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from api.access.rules import ALL, UNLIMITED, Context, Facts, Kind, Scope
-from api.access.schema import DELETED, KIND_BITS, PRIVATE, as_json, numbers_of
+from api.access.schema import DELETED, KIND_BITS, PRIVATE, as_json, named_nodes, numbers_of
+from core.hydration import Nearby
 
 ROW = "node.n, node.id, node.rev, node.flags, node.subject, node.submitter, node.change"
 
@@ -278,3 +279,38 @@ def stored_facts(connection: sqlite3.Connection, ids: Collection[str]) -> dict[s
         )
         for n, doc_id, flags, subject, submitter, shortcode, primary in documents
     }
+
+
+# From documents and shortcodes to the contacts they mean or name, up the paths of these, and to the primary contacts.
+AROUND = f"""
+WITH named (n) AS (SELECT value FROM json_each(:named)),
+  meant (n) AS (
+    SELECT n FROM named
+    UNION SELECT contact.n FROM named CROSS JOIN contact ON contact.shortcode = named.n
+  ),
+  near (n) AS (
+    SELECT n FROM meant
+    UNION SELECT path.ancestor FROM meant CROSS JOIN path ON path.contact = meant.n
+  ),
+  wanted (n) AS (
+    SELECT n FROM near
+    UNION SELECT primary_contact FROM near CROSS JOIN contact USING (n) WHERE primary_contact IS NOT NULL
+  )
+SELECT node.id FROM wanted CROSS JOIN node USING (n) WHERE rev IS NOT NULL AND flags & {DELETED} = 0
+"""
+OWNERS = f"""
+SELECT code.id, owner.id FROM json_each(:named) CROSS JOIN contact ON shortcode = value
+CROSS JOIN node AS code ON code.n = value CROSS JOIN node AS owner ON owner.n = contact.n
+WHERE owner.flags & {DELETED} = 0 ORDER BY owner.id
+"""
+
+
+def around(connection: sqlite3.Connection, names: Collection[str]) -> Nearby:
+    """What hydrating the documents of those ids, or the contacts of those shortcodes, needs."""
+    found = named_nodes(connection, names, "n, subject, submitter")
+    named = as_json({n for row in found for n in row if n is not None and n > 0})
+    ids = [row[0] for row in connection.execute(AROUND, {"named": named})]
+    owners: dict[str, list[str]] = {}
+    for shortcode, owner in connection.execute(OWNERS, {"named": named}):
+        owners.setdefault(shortcode, []).append(owner)
+    return Nearby(ids, owners)

@@ -51,13 +51,20 @@ class Readers:
         deadline_s = loop.time() + self._ready_s
         while True:
             try:
-                if pool is None:
-                    return question(self._connection(), *args, **kwargs)
-                return await loop.run_in_executor(pool, lambda: question(self._connection(), *args, **kwargs))
+                return await self.ask_once(pool, question, *args, **kwargs)
             except Unavailable:
                 if loop.time() > deadline_s:
                     raise
                 await asyncio.sleep(0.05)
+
+    async def ask_once(
+        self, pool: ThreadPoolExecutor | None, question: Question[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `ask`, but Unavailable at once: for what can be answered otherwise."""
+        if pool is None:
+            return question(self._connection(), *args, **kwargs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool, lambda: question(self._connection(), *args, **kwargs))
 
     def _connection(self) -> sqlite3.Connection:
         local = self._connections

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -140,14 +141,17 @@ NAMES_AT_ONCE = 500
 
 
 def numbers_of(connection: sqlite3.Connection, names: Collection[str]) -> dict[str, int]:
-    """The number of every name that is a node. Bound one by one: SQLite's JSON functions cut texts at a NUL."""
+    """The number of every name that is a node."""
+    return dict(named_nodes(connection, names, "id, n"))
+
+
+def named_nodes(connection: sqlite3.Connection, names: Collection[str], columns: str) -> Iterator[tuple[Any, ...]]:
+    """The columns of every name that is a node. Bound one by one: SQLite's JSON functions cut texts at a NUL."""
     wanted = list(names)
-    found: dict[str, int] = {}
     for start in range(0, len(wanted), NAMES_AT_ONCE):
         page = wanted[start : start + NAMES_AT_ONCE]
         marks = ",".join("?" * len(page))
-        found.update(connection.execute(f"SELECT id, n FROM node WHERE id IN ({marks})", page))
-    return found
+        yield from connection.execute(f"SELECT {columns} FROM node WHERE id IN ({marks})", page)
 
 
 def as_json(values: Iterable[int]) -> str:

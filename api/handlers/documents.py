@@ -18,7 +18,7 @@ from api.params import Flag, TextList, read_json, require_json
 from api.responses import json_response
 from core.couch.client import Database, Doc
 from core.errors import NotFound
-from core.lineage import hydrate
+from core.hydration import hydrate
 from core.paging import page_of_list
 from core.settings import Settings
 from core.summaries import summaries

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.auth import require_online
 from api.errors import StorageError
-from api.keys import DB
+from api.keys import ACCESS, DB
 from api.operations import Access, Operation, describe
 from api.params import JsonParam, read_json, require_json
 from api.responses import JSON_TYPE, Stream, json_response
@@ -59,7 +59,7 @@ async def post_hydrated(request: web.Request) -> web.StreamResponse:
 async def answer_hydrated(request: web.Request, asked: Any) -> web.StreamResponse:
     """The first batch decides whether an error can still be told; what does not fit in it is streamed."""
     doc_ids = checked_ids(asked)
-    batches = hydrate_ids(request.config_dict[DB], doc_ids)
+    batches = hydrate_ids(request.config_dict[DB], doc_ids, request.config_dict[ACCESS].around)
     first: list[Row] = await anext(batches, [])
     if len(first) == len(doc_ids):
         return json_response(first)

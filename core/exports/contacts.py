@@ -15,7 +15,7 @@ from core.exports.asked import Asked, Export, Hits, csv_export, header, in_parts
 from core.exports.filters import Filters
 from core.exports.listing import Listing
 from core.exports.paging import prepared
-from core.lineage import hydrate
+from core.hydration import hydrate
 
 COLUMNS = ("id", "rev", "name", "patient_id", "type", "contact_type", "place_id")
 MEMBERS = ("_id", "_rev", "name", "patient_id", "type", "contact_type", "place_id")

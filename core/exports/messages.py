@@ -15,7 +15,7 @@ from core.exports.asked import Asked, Export, csv_export, header, in_parts
 from core.exports.cells import date_value
 from core.exports.listing import Listing
 from core.exports.paging import prepared
-from core.lineage import hydrate
+from core.hydration import hydrate
 from core.messages import DuplicateGuard, MessageContext, Messenger
 from core.sms_tasks import Task, messages_of, objects, tasks_to_send
 from core.templates import InvalidTemplate, TemplateRules, render

@@ -13,7 +13,8 @@ from core.couch.errors import from_row
 from core.dates import ms_of
 from core.documents import Doc, subject_ids
 from core.errors import Conflict
-from core.lineage import hydrate, minify
+from core.hydration import hydrate
+from core.lineage import minify
 from core.messages import MessageContext
 from core.settings import Settings
 from core.sms_tasks import Task, due_ms, messages_of, set_state

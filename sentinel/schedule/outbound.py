@@ -15,7 +15,7 @@ from core.couch.client import Database
 from core.dates import ms_of
 from core.documents import Doc
 from core.errors import DomainError, InvalidInput, Unavailable
-from core.lineage import hydrate
+from core.hydration import hydrate
 from core.outbound import payload_hash, payload_of, pushes
 from core.settings import Settings
 from core.sms_tasks import objects

@@ -17,7 +17,8 @@ from core.couch.errors import from_row
 from core.dates import iso_of, ms_of
 from core.documents import Doc, subject_ids
 from core.errors import Conflict
-from core.lineage import find_by_shortcodes, is_record
+from core.hydration import find_by_shortcodes
+from core.lineage import is_record
 from core.scripting import ScriptError
 from core.settings import Settings
 from sentinel.schedule.purge_function import Group, judge

@@ -13,7 +13,8 @@ from core.couch.errors import from_row
 from core.dates import Duration, add, iso_of, moment_of, ms_of, parse_duration
 from core.documents import ContactTypes, Doc
 from core.errors import Conflict, InvalidInput
-from core.lineage import hydrate, minify_contact
+from core.hydration import hydrate
+from core.lineage import minify_contact
 from core.messages import MessageContext
 from core.settings import Settings
 from core.sms_tasks import objects

@@ -11,7 +11,7 @@ import orjson
 
 from core.couch.client import Database
 from core.documents import Doc
-from core.lineage import find_by_shortcodes, hydrate
+from core.hydration import find_by_shortcodes, hydrate
 from core.loose import text_of
 from core.settings import Settings
 from core.shortcodes import Reserve, reserve_shortcodes

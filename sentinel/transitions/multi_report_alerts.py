@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from core.documents import Doc
 from core.errors import InvalidInput
-from core.lineage import hydrate, is_record
+from core.hydration import hydrate
+from core.lineage import is_record
 from core.messages import MessageContext
 from core.scripting import ScriptError, evaluate, evaluate_all
 from core.settings import Settings

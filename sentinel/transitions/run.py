@@ -10,7 +10,8 @@ from core.couch.client import Database, Row
 from core.couch.errors import from_row
 from core.documents import Doc
 from core.errors import Conflict, DomainError
-from core.lineage import hydrate, minify
+from core.hydration import hydrate
+from core.lineage import minify
 from core.shortcodes import Reserve, reserve_shortcodes
 from sentinel.transitions.change import EVERYTHING, Change, LeaseLost, PutOff, Transition, copied, subject_order_keys
 from sentinel.transitions.lookups import Lookups

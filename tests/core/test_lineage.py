@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -10,7 +9,9 @@ import pytest
 
 from core.couch.client import Database, Doc
 from core.errors import InvalidInput
-from core.lineage import hydrate, minify, nearest
+from core.hydration import hydrate
+from core.lineage import minify, nearest
+from tests.core.counting import CountingDatabase
 
 BUSIA: Doc = {"_id": "d-busia", "type": "district_hospital", "name": "Busia"}
 KANGA: Doc = {
@@ -184,22 +185,6 @@ async def test_a_list_hydrates_as_its_members_do(contacts: Database) -> None:
     together = await hydrate(contacts, docs)
 
     assert together == [await hydrated(contacts, doc) for doc in docs]  # MOD-44
-
-
-class CountingDatabase(Database):
-    """A database that notes the path of each request."""
-
-    def __init__(self, db: Database) -> None:
-        super().__init__(db.couch, db.name)
-        self.paths: list[str] = []
-
-    async def request(self, method: str, path: str = "", **options: Any) -> Any:
-        self.paths.append(path)
-        return await super().request(method, path, **options)
-
-    async def bulk_get(self, ids: Iterable[str]) -> bytes:
-        self.paths.append("/_bulk_get")
-        return await super().bulk_get(ids)
 
 
 async def test_any_number_of_documents_needs_the_same_few_reads(contacts: Database) -> None:
