@@ -72,14 +72,17 @@ class Author:
 
     def runs(self, *actions: str, session: str = "", **arguments: str) -> str:
         """What the tool says while it does these actions, all of them with success; logged in, or by a session."""
+        ran = self.tries(*actions, session=session, **arguments)
+        said = ran.stdout + ran.stderr
+        assert ran.returncode == 0, said
+        return said
+
+    def tries(self, *actions: str, session: str = "", **arguments: str) -> subprocess.CompletedProcess[str]:
         checks = [f"--skip-{name}-check" for name in ("version", "dependency", "git", "translation")]
         extra = ["--", *(f"--{name}={value}" if value else f"--{name}" for name, value in arguments.items())]
         login = [f"--url={self.deployment.url}", f"--session-token={session}"] if session else [f"--url={self.url}"]
         command = ["node", str(TOOL), *login, "--force", *checks, *actions, *(extra if arguments else ())]
-        ran = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False)
-        said = ran.stdout + ran.stderr
-        assert ran.returncode == 0, said
-        return said
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False)
 
     def doc(self, doc_id: str, **query: str) -> dict[str, Any]:
         answer = self.http.get(f"/{doc_id.replace(':', '%3A')}", params=query)
@@ -228,6 +231,17 @@ def test_accounts_are_created(district: Author) -> None:
 
     assert asha.json()["userCtx"] == {"name": "net-asha", "roles": ["chw"]}  # CONF-22
     assert district.doc("org.couchdb.user:net-asha")["facility_id"] == district.id_of("Kibaha")
+
+
+def test_accounts_that_exist_are_refused_and_stay_as_they_are(district: Author) -> None:
+    ids = ("org.couchdb.user:net-asha", "org.couchdb.user:net-baraka")
+    before = district.revs(ids)
+    second = district.tries("create-users")
+    asha = httpx.get(f"{district.deployment.url}/_session", headers=basic("net-asha", "Blue-kite-77"))
+
+    assert second.returncode != 0
+    assert "409" in second.stdout + second.stderr  # CONF-22, EP-USR-26
+    assert (district.revs(ids), asha.status_code) == (before, 200)
 
 
 def test_messages_of_a_csv_file_become_reports(author: Author) -> None:
