@@ -37,8 +37,7 @@ class Incoming:
 
     async def save(self, docs: Sequence[Doc], settings: Settings, translations: Translations) -> list[Row]:
         """Process and store new records: a row for each, in order, as `_bulk_docs` gives them (40 TRN-11)."""
-        await self.duplicates.pull(self.sentinel_db)
-        rows = await save_new(
+        return await save_new(
             docs,
             db=self.db,
             sentinel_db=self.sentinel_db,
@@ -47,8 +46,6 @@ class Incoming:
             now=self.now,
             duplicates=self.duplicates,
         )
-        await self.duplicates.push(self.sentinel_db)
-        return rows
 
 
 INCOMING = web.AppKey("incoming", Incoming)

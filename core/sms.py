@@ -23,7 +23,7 @@ from core.translations import Translations
 
 log = logging.getLogger(__name__)
 
-Process = Callable[[list[Doc]], Awaitable[list[Row]]]
+Process = Callable[[list[Doc], Translations], Awaitable[list[Row]]]
 Mark = tuple[str, Doc | None]  # a state and its details
 
 OUR_GATEWAY = "medic-gateway"
@@ -41,13 +41,14 @@ PARSED_AT_ONCE = 50
 class SmsExchange:
     """One exchange under one state of the settings; every step may be repeated (SMS-5).
 
-    `process` stores new records through the synchronous transitions and gives a row for each, as `_bulk_docs` does.
+    `translations` reads those of the moment; only messages that came in need them. `process` stores new records
+    through the synchronous transitions and gives a row for each, as `_bulk_docs` does.
     `note_changed` is told the ids of the documents whose tasks were changed.
     """
 
     db: Database
     settings: Settings
-    translations: Translations
+    translations: Callable[[], Awaitable[Translations]]
     now: Callable[[], datetime]
     process: Process
     note_changed: Callable[[Iterable[str]], object] = list
@@ -77,17 +78,19 @@ class SmsExchange:
             )
         if not by_ref:
             return 0
-        rows = await self.db.view("medic-sms", "messages_by_gateway_ref", keys=sorted(by_ref))
+        rows, translations = await asyncio.gather(
+            self.db.view("medic-sms", "messages_by_gateway_ref", keys=sorted(by_ref)), self.translations()
+        )
         for row in rows:
             by_ref.pop(row["key"], None)
         records = []
         for at, (ref, message) in enumerate(by_ref.items()):
-            records.append(self.record_of(message, ref))
+            records.append(self.record_of(message, ref, translations))
             if at % PARSED_AT_ONCE == PARSED_AT_ONCE - 1:
                 await asyncio.sleep(0)
         if not records:
             return 0
-        results = await self.process(records)
+        results = await self.process(records, translations)
         # Two requests with the same message meet at its id: the second one's conflict means it is stored (SMS-18).
         failed = [row for row in results if "error" in row and row["error"] != "conflict"]
         if failed:
@@ -95,11 +98,11 @@ class SmsExchange:
             raise DomainError("Failed saving all the new docs")
         return sum("error" not in row for row in results)
 
-    def record_of(self, message: Mapping[str, Any], ref: str) -> Doc:
+    def record_of(self, message: Mapping[str, Any], ref: str, translations: Translations) -> Doc:
         """The record of a message, with an id that follows from the gateway's; never raises (SMS-21)."""
         text, sender = str(message["content"]), str(message["from"])
         now_ms = ms_of(self.now())
-        options: dict[str, Any] = {"settings": self.settings, "translations": self.translations, "now_ms": now_ms}
+        options: dict[str, Any] = {"settings": self.settings, "translations": translations, "now_ms": now_ms}
         try:
             record = record_from_message(text, sender, gateway_ref=ref, **options)
         except Exception:  # one message must never fail the batch

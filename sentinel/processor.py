@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.couch.changes import Change as FeedChange
@@ -18,9 +18,9 @@ from core.shortcodes import ShortcodeSource
 from sentinel.retries import Failure, Retries
 from sentinel.transitions import Transitions
 from sentinel.transitions.change import Change, PutOff
-from sentinel.transitions.infodocs import new_infodoc, read_infodocs, result_of, save_infodocs, unmark
+from sentinel.transitions.infodocs import new_infodoc, result_of, save_infodocs, unmark, with_new_infodocs
 from sentinel.transitions.mark_for_outbound import QUEUED
-from sentinel.transitions.notes import info_id, save_notes
+from sentinel.transitions.notes import find_infodocs, save_notes
 from sentinel.transitions.run import carry_out, concerns_all, in_waves, is_due, storable, write
 
 log = logging.getLogger(__name__)
@@ -87,15 +87,16 @@ class Processor:
 
     async def process_docs(self, seqs: Mapping[str, str | None], transitions: Transitions) -> None:
         """Process the current revision of each document; one that is gone needs nothing (its deletion comes)."""
-        docs = await self.db.get_many(seqs)
-        infos, busy = await self.settled_infodocs(docs.values())
+        duplicates = transitions.tools.messenger.duplicates
+        docs, found, _ = await asyncio.gather(
+            self.db.get_many(seqs), find_infodocs(self.sentinel_db, seqs), duplicates.pull(self.sentinel_db)
+        )
+        infos, busy = await self.unmarked(with_new_infodocs(found, docs.values(), self.now()))
         changes = [
             Change(doc_id, doc, infos[doc_id], seqs[doc_id], can_wait=not self.retries.is_due(doc_id))
             for doc_id, doc in docs.items()
             if doc_id not in busy
         ]
-        duplicates = transitions.tools.messenger.duplicates
-        await duplicates.pull(self.sentinel_db)
         for wave in in_waves(changes, transitions.ordered):
             await self.process_apart(wave, transitions)
         await duplicates.push(self.sentinel_db)
@@ -168,9 +169,8 @@ class Processor:
             if not any(is_due(transition, newcomer) for transition in transitions.ordered):
                 yield newcomer
 
-    async def settled_infodocs(self, docs: Iterable[Doc]) -> tuple[dict[str, Doc], set[str]]:
-        """The infodocs, and the ids of documents that the API is still writing (INF-7)."""
-        infos = await read_infodocs(self.sentinel_db, docs, self.now())
+    async def unmarked(self, infos: dict[str, Doc]) -> tuple[dict[str, Doc], set[str]]:
+        """The infodocs when the API is done with them, and the ids of documents that it is still writing (INF-7)."""
         marked = {doc_id for doc_id, info in infos.items() if info.get("transitions_started")}
         for wait_s in MARKER_WAITS_S:
             marked -= {doc_id for doc_id in marked if not info_is_marked(infos[doc_id])}
@@ -182,8 +182,7 @@ class Processor:
             if not marked:
                 break
             await asyncio.sleep(wait_s)
-            current = await self.sentinel_db.get_many(info_id(doc_id) for doc_id in marked)
-            infos |= {doc_id: current[info_id(doc_id)] for doc_id in marked if info_id(doc_id) in current}
+            infos |= await find_infodocs(self.sentinel_db, marked)
         return infos, {doc_id for doc_id in marked if info_is_marked(infos[doc_id])}
 
     def is_forgotten(self, info: Doc) -> bool:

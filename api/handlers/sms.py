@@ -20,6 +20,7 @@ from api.responses import json_response
 from core.couch.client import Doc, Row
 from core.errors import DomainError, InvalidInput
 from core.sms import SmsExchange
+from core.translations import Translations
 
 Gateway = TypedDict("Gateway", {"medic-gateway": bool})
 
@@ -68,16 +69,15 @@ async def post_exchange(request: web.Request) -> web.Response:
     body = await read_json(request)
     if not isinstance(body, dict):
         raise InvalidInput("The body must be an object with the lists messages and updates")
-    exchange = await sms_exchange(request)
+    exchange = sms_exchange(request)
     return json_response({"messages": await exchange.exchange(body.get("messages"), body.get("updates"))})
 
 
-async def sms_exchange(request: web.Request) -> SmsExchange:
+def sms_exchange(request: web.Request) -> SmsExchange:
     """The exchange under the settings this request began with."""
     incoming, settings = request.config_dict[INCOMING], request[REQUEST_SETTINGS]
-    translations = await incoming.translations()
 
-    async def process(docs: list[Doc]) -> list[Row]:
+    async def process(docs: list[Doc], translations: Translations) -> list[Row]:
         rows = await incoming.save(docs, settings, translations)
         note_writes(request, (row["id"] for row in rows if "error" not in row))
         return rows
@@ -85,7 +85,7 @@ async def sms_exchange(request: web.Request) -> SmsExchange:
     def note_changed(doc_ids: Iterable[str]) -> None:
         note_writes(request, doc_ids)
 
-    return SmsExchange(request.config_dict[DB], settings, translations, incoming.now, process, note_changed)
+    return SmsExchange(request.config_dict[DB], settings, incoming.translations, incoming.now, process, note_changed)
 
 
 def render_for_gateway(request: web.Request, error: DomainError) -> web.Response:

@@ -62,7 +62,7 @@ async def post_africas_talking_message(request: web.Request) -> web.Response:
     await check_secret(request, AFRICAS_TALKING, KEY.text(request))
     form = await read_form(request)
     message = {"id": form.get("id"), "from": form.get("from"), "content": form.get("text")}
-    return json_response({"saved": await (await sms_exchange(request)).store([message])})
+    return json_response({"saved": await sms_exchange(request).store([message])})
 
 
 @describe(
@@ -112,7 +112,7 @@ async def post_rapidpro_message(request: web.Request) -> web.Response:
     if not isinstance(body, dict):
         raise InvalidInput("The request body must be an object with id, from and content")
     message = {name: body.get(name) for name in ("id", "from", "content")}
-    saved = await (await sms_exchange(request)).store([message])
+    saved = await sms_exchange(request).store([message])
     if not saved:
         raise InvalidInput("Message was not saved")
     return json_response({"saved": saved})

@@ -12,14 +12,18 @@ from core.dates import iso_of, ms_of
 from core.documents import Doc
 from core.errors import Conflict
 from sentinel.transitions.change import Change
-from sentinel.transitions.notes import ATTEMPTS, Edit, info_id
+from sentinel.transitions.notes import ATTEMPTS, Edit, find_infodocs, info_id
 
 
 async def read_infodocs(sentinel_db: Database, docs: Iterable[Doc], now: datetime) -> dict[str, Doc]:
     """The infodoc of each document, by the document's id; a new one where there is none (INF-3)."""
-    by_id = {doc["_id"]: doc for doc in docs}
-    found = await sentinel_db.get_many(info_id(doc_id) for doc_id in by_id)
-    return {doc_id: found.get(info_id(doc_id)) or new_infodoc(doc, now) for doc_id, doc in by_id.items()}
+    docs = list(docs)
+    found = await find_infodocs(sentinel_db, (doc["_id"] for doc in docs))
+    return with_new_infodocs(found, docs, now)
+
+
+def with_new_infodocs(found: Mapping[str, Doc], docs: Iterable[Doc], now: datetime) -> dict[str, Doc]:
+    return {doc["_id"]: found.get(doc["_id"]) or new_infodoc(doc, now) for doc in docs}
 
 
 def new_infodoc(doc: Mapping[str, Any], now: datetime) -> Doc:

@@ -16,7 +16,7 @@ from core.loose import text_of
 from core.settings import Settings
 from core.shortcodes import Reserve, reserve_shortcodes
 from sentinel.transitions.conditions import valid_registrations
-from sentinel.transitions.notes import info_id
+from sentinel.transitions.notes import find_infodocs
 from sentinel.transitions.report_matching import Question, matching_reports
 from sentinel.transitions.rounds import Rounds
 
@@ -173,8 +173,7 @@ class Lookups:
         return dict(zip(questions, found, strict=True))
 
     async def _infodocs(self, ids: Sequence[str]) -> dict[str, Doc]:
-        found = await self.sentinel_db.get_many(info_id(doc_id) for doc_id in ids)
-        return {doc_id: found[info_id(doc_id)] for doc_id in ids if info_id(doc_id) in found}
+        return await find_infodocs(self.sentinel_db, ids)
 
     async def _latest(self, questions: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], list[Doc]]:
         keys = sorted({(form, parent_id) for form, parent_id, _ in questions})

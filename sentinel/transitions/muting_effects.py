@@ -15,7 +15,7 @@ from core.sms_tasks import objects, set_state
 from sentinel.transitions.change import copied
 from sentinel.transitions.conditions import valid_registrations
 from sentinel.transitions.lookups import Lookups
-from sentinel.transitions.notes import Edit, fill_infodoc, info_id, save_notes
+from sentinel.transitions.notes import Edit, fill_infodoc, find_infodocs, info_id, save_notes
 
 PAGE_CONTACTS = 50
 ATTEMPTS = 5
@@ -99,8 +99,8 @@ class Subtree:
         """The contacts without those that are to stay muted."""
         if self.lifted is None:
             return contacts
-        infos = await self.lookups.sentinel_db.get_many(info_id(each["_id"]) for each in contacts)
-        causes = [muted_by(infos.get(info_id(each["_id"]))) if each.get("muted") else None for each in contacts]
+        infos = await find_infodocs(self.lookups.sentinel_db, (each["_id"] for each in contacts))
+        causes = [muted_by(infos.get(each["_id"])) if each.get("muted") else None for each in contacts]
         return [each for each, cause in zip(contacts, causes, strict=True) if cause is None or cause in self.lifted]
 
     async def registrations(self, contacts: Any) -> list[Doc]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import orjson
 
@@ -20,6 +20,13 @@ Edit = Callable[[Doc], None]
 
 def info_id(doc_id: str) -> str:
     return f"{doc_id}-info"
+
+
+async def find_infodocs(sentinel_db: Database, doc_ids: Iterable[str]) -> dict[str, Doc]:
+    """The infodocs that are stored, by the ids of the documents they are about."""
+    ids = list(doc_ids)
+    found = await sentinel_db.get_many(map(info_id, ids))
+    return {doc_id: found[info_id(doc_id)] for doc_id in ids if info_id(doc_id) in found}
 
 
 def fill_infodoc(info: Doc, doc_id: str) -> None:

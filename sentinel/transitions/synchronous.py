@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -42,7 +43,8 @@ async def save_new(
         return []
     try:
         transitions = load(settings, make_tools(settings, translations, now, duplicates))
-        infos = await read_infodocs(sentinel_db, docs, now())
+        guard = transitions.tools.messenger.duplicates
+        infos, _ = await asyncio.gather(read_infodocs(sentinel_db, docs, now()), guard.pull(sentinel_db))
         changes = [Change(doc["_id"], doc, infos[doc["_id"]]) for doc in docs]
         waves = in_waves(changes, transitions.synchronous)
     except InvalidInput as error:
@@ -52,6 +54,7 @@ async def save_new(
     for wave in waves:
         for change, row in zip(wave, await save_wave(wave, transitions, db, sentinel_db), strict=True):
             rows[id(change)] = row
+    await guard.push(sentinel_db)
     return [rows[id(change)] for change in changes]
 
 

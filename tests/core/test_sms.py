@@ -28,12 +28,18 @@ class Gateway:
     def __init__(self, db: Database, process: Any = None, **settings: Any) -> None:
         self.db = db
         self.now = NOW
-        self.process = process or db.bulk_docs
+        self.process = process or self.store
         self.settings = Settings({"default_country_code": "254", "forms": {"REG": REG}, **settings})
 
     async def exchange(self, messages: Any = None, updates: Any = None) -> list[Doc]:
-        exchange = SmsExchange(self.db, self.settings, Translations(), lambda: self.now, self.process)
+        exchange = SmsExchange(self.db, self.settings, self.translations, lambda: self.now, self.process)
         return await exchange.exchange(messages, updates)
+
+    async def translations(self) -> Translations:
+        return Translations()
+
+    async def store(self, docs: list[Doc], translations: Translations) -> list[Row]:
+        return await self.db.bulk_docs(docs)
 
     async def records(self) -> list[Doc]:
         rows = await self.db.all_docs(include_docs=True)
@@ -150,7 +156,7 @@ async def test_a_reference_of_an_outgoing_task_is_a_duplicate_too(db: Database) 
 async def test_records_are_stored_in_the_order_of_the_request(db: Database) -> None:
     seen: list[str] = []
 
-    async def process(docs: Sequence[Doc]) -> list[Row]:
+    async def process(docs: list[Doc], translations: Translations) -> list[Row]:
         seen.extend(doc["sms_message"]["gateway_ref"] for doc in docs)
         return await db.bulk_docs(docs)
 
@@ -177,7 +183,7 @@ async def test_a_message_that_breaks_the_parser_is_kept_and_harms_no_other(db: D
 
 
 async def test_records_that_cannot_be_saved_fail_the_request(db: Database) -> None:
-    async def process(docs: Sequence[Doc]) -> list[Row]:
+    async def process(docs: list[Doc], translations: Translations) -> list[Row]:
         return [{"id": doc["_id"], "error": "forbidden", "reason": "no"} for doc in docs]
 
     with pytest.raises(DomainError, match="Failed saving all the new docs"):  # SMS-20
@@ -471,9 +477,9 @@ def test_the_ledger_forgets_what_was_acknowledged() -> None:
 async def test_the_full_exchange(db: Database, sentinel_db: Database) -> None:
     settings = Settings({"default_country_code": "254", "forms": {"REG": REG}, "transitions": {"update_clinics": True}})
 
-    async def process(docs: Sequence[Doc]) -> list[Row]:
+    async def process(docs: list[Doc], translations: Translations) -> list[Row]:
         return await save_new(
-            docs, db=db, sentinel_db=sentinel_db, settings=settings, translations=Translations(), now=lambda: NOW
+            docs, db=db, sentinel_db=sentinel_db, settings=settings, translations=translations, now=lambda: NOW
         )
 
     await db.put(owner(task("m-9", "forwarded-by-gateway")))
