@@ -32,6 +32,7 @@ MOST_SETTLED = 10_000
 # INF-7: about half a second in all. The API needs a few milliseconds, so the first looks come soon.
 MARKER_WAITS_S = (0.01, 0.04, 0.1, 0.15, 0.2)
 MARKER_LIFE = timedelta(minutes=2)
+API_WAIT_MS = 1000  # until a document is looked at again that the API took longer over
 
 
 class Processor:
@@ -105,7 +106,10 @@ class Processor:
             for change in changes
             if (problem := problem_of(change))
         ]
-        waiting = [Failure(doc_id, docs[doc_id]["_rev"], "the API is writing it", counts=False) for doc_id in busy]
+        waiting = [
+            Failure(doc_id, docs[doc_id]["_rev"], "the API is writing it", counts=False, wait_ms=API_WAIT_MS)
+            for doc_id in busy
+        ]
         unsettled = {failure.doc_id for failure in (*failures, *waiting)}
         self.may_write()
         await self.retries.record([*failures, *waiting])

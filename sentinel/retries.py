@@ -24,12 +24,16 @@ PAGE_ROWS = 1000
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a change has to be tried again. `counts` False: it only has to wait, and may wait as long as it must."""
+    """Why a change has to be tried again, `wait_ms` later or, the oftener it failed, longer after that.
+
+    `counts` False: it only has to wait, and may wait as long as it must.
+    """
 
     doc_id: str
     rev: str | None
     error: str
     counts: bool = True
+    wait_ms: int = FIRST_WAIT_MS
 
 
 class Retries:
@@ -119,5 +123,5 @@ def after(known: Doc | None, failure: Failure, now_ms: int) -> Doc:
         "attempts": attempts,
         "error": failure.error,
         "state": "failed" if gives_up else "waiting",
-        "next_attempt": None if gives_up else now_ms + FIRST_WAIT_MS * WAIT_GROWTH ** max(attempts - 1, 0),
+        "next_attempt": None if gives_up else now_ms + failure.wait_ms * WAIT_GROWTH ** max(attempts - 1, 0),
     }

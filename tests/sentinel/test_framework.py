@@ -262,6 +262,20 @@ async def test_document_the_api_is_writing_waits_without_being_lost(  # INF-7, S
     assert deployment.retries.waiting == {}
 
 
+async def test_document_the_api_took_long_over_is_seen_to_a_second_later(  # INF-7
+    deployment: Deployment, preg: Preg, clock: Clock
+) -> None:
+    info = {"_id": "r1-info", "type": "info", "doc_id": "r1", "transitions": {}}
+    rev = await deployment.sentinel_db.put({**info, "transitions_started": clock().isoformat()})
+    await deployment.processed(preg("r1"))
+    await deployment.sentinel_db.put({**info, "_rev": rev})
+
+    assert not await deployment.processor().retry(await deployment.transitions())
+    clock.move(seconds=1)
+    assert await deployment.processor().retry(await deployment.transitions())
+    assert (await deployment.db.get("r1"))["patient_id"]
+
+
 async def test_legacy_note_in_the_document_counts(deployment: Deployment, preg: Preg) -> None:  # TRN-5, TRN-6
     report = await deployment.processed(preg("r1", transitions={"registration": {"last_rev": "1-a", "ok": True}}))
 
