@@ -37,6 +37,7 @@ LISTS = ("tasks", "scheduled_tasks")
 RETRIED = frozenset({"failed", "denied", "duplicate", "muted", "unrecognised"})
 MUTED = frozenset({"pending", "forwarded-to-gateway", "scheduled", "failed"})
 MOST_AT_ONCE = 1000
+MOST_OF_A_DOCUMENT = 10_000  # messages that are due at the same time
 
 
 # --- looking ------------------------------------------------------------------------------------------------------
@@ -50,31 +51,32 @@ async def list_messages(db: Database, state: str, asked: PageRequest) -> tuple[l
     """
     if state not in STATES:
         raise InvalidInput(f"state must be one of {', '.join(STATES)}, not {state!r}")
-    rows = await queue_rows(db, state, asked.start, asked.limit + 1)
-    page, more = rows[: asked.limit], rows[asked.limit :]
-    docs = await db.get_many(row["id"] for row in page)
+    shown_before = asked.start.number
+    last = shown_before + asked.limit
+    rows = await queue_rows(db, state, asked.start, last + 1)
+    docs = await db.get_many(row["id"] for row in rows[:last])
     seen: set[tuple[str, str, str | None]] = set()
-    found = [message_of(docs[row["id"]], row, seen) for row in page if row["id"] in docs]
-    cursor = write_cursor(position_of(rows, len(page), asked.start)) if more else None
-    return [each for each in found if each is not None], cursor
+    found = [message_of(docs[row["id"]], row, seen) if row["id"] in docs else None for row in rows[:last]]
+    cursor = write_cursor(position_of(rows, last)) if len(rows) > last else None
+    return [each for each in found[shown_before:] if each is not None], cursor
 
 
 async def queue_rows(db: Database, state: str, start: Position, limit: int) -> list[Row]:
-    """Rows of medic/messages_by_state from a position on."""
+    """Rows of medic/messages_by_state, from the first of those that a position counts."""
     descending = state in NEWEST_FIRST
     first, last = ([state, {}], [state]) if descending else ([state], [state, {}])
     place: dict[str, Any] = {"startkey": first}
     if start.doc_id is not None:
         due, _, doc_id = start.doc_id.partition(" ")
-        if not due.lstrip("-").isdigit() or not doc_id:
+        if not due.lstrip("-").isdigit() or not doc_id or start.number > MOST_OF_A_DOCUMENT:
             raise bad_cursor(write_cursor(start))
-        place = {"startkey": [state, int(due)], "startkey_docid": doc_id, "skip": start.number}
+        place = {"startkey": [state, int(due)], "startkey_docid": doc_id}
     return await db.view(
         "medic", "messages_by_state", **place, endkey=last, descending=descending, limit=limit, reduce=False
     )
 
 
-def position_of(rows: Sequence[Row], at: int, before: Position) -> Position:
+def position_of(rows: Sequence[Row], at: int) -> Position:
     """The position of a row: its due time and document, and how many rows of these come before it."""
 
     def name_of(row: Row) -> str:
@@ -83,8 +85,6 @@ def position_of(rows: Sequence[Row], at: int, before: Position) -> Position:
     name, same = name_of(rows[at]), 0
     while same < at and name_of(rows[at - same - 1]) == name:
         same += 1
-    if same == at and before.doc_id == name:
-        same += before.number
     return Position(same, name)
 
 

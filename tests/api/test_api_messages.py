@@ -49,6 +49,22 @@ async def test_pages_bring_every_message_once(client: Client, db: Database) -> N
     }
 
 
+async def test_pages_part_messages_that_are_not_rendered_yet(client: Client, db: Database) -> None:
+    scheduled = [{"state": "scheduled", "due": 4_102_444_800_000, "message_key": f"visit-{n}"} for n in range(5)]
+    await store(db, "pregnancy", 1000, scheduled_tasks=scheduled)
+    first = await listed(client, state="scheduled", limit="2")
+    second = await listed(client, state="scheduled", limit="2", cursor=first["cursor"])
+    third = await listed(client, state="scheduled", limit="2", cursor=second["cursor"])
+    pages = [[each["task"] for each in page["data"]] for page in (first, second, third)]
+
+    assert pages == [
+        ["scheduled_tasks.0", "scheduled_tasks.1"],
+        ["scheduled_tasks.2", "scheduled_tasks.3"],
+        ["scheduled_tasks.4"],
+    ]
+    assert third["cursor"] is None
+
+
 async def test_a_failed_message_is_tried_again(client: Client, db: Database) -> None:
     failed = task("u1", "failed", state_details={"reason": "no credit"})
     await store(db, "record", 1000, tasks=[failed, task("u2", "sent")])
