@@ -51,7 +51,10 @@ async def payload_of(doc: Doc, push: Mapping[str, Any]) -> Doc:
 
 async def evaluate_defined(expressions: Sequence[str], doc: Doc) -> list[Any]:
     """For each expression `[value]`, `[]` when it is undefined, or the ScriptError."""
-    wrapped = [f"(function (value) {{ return value === undefined ? [] : [value]; }})({each}\n)" for each in expressions]
+    wrapped = [
+        f"(function (value) {{ return value === undefined ? [] : [value]; }})({each}\n)"
+        for each in map(scripting.as_expression, expressions)
+    ]
     return await scripting.evaluate_all(wrapped, {"doc": doc})
 
 

@@ -9,6 +9,7 @@ from core.contacts import HARD_CODED_PLACES
 from core.dates import parse_duration
 from core.errors import InvalidInput
 from core.schedules import SEND_TIME, weekday
+from core.script_check import unreadable_scripts
 from core.timetables import Timetable
 
 Values = Mapping[str, Any]
@@ -50,6 +51,7 @@ def found(values: Values) -> Iterator[tuple[str, str]]:
     for index, schedule in entries(values, "schedules"):
         yield from wrong_in_schedule(schedule, f"schedules[{index}]")
     yield from timetables(values)
+    yield from unreadable_scripts(values)
 
 
 def members(values: Values, name: str) -> list[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import orjson
 
 from core.couch.client import Database
 from core.documents import Doc
-from core.scripting import evaluate
+from core.scripting import as_expression, evaluate
 from core.settings import Settings
 
 TIME_LIMIT_S = 5.0
@@ -86,7 +86,7 @@ async def judge(
             "role_sets": [list(roles) for roles in role_sets],
             "permissions": dict(permissions),
         }
-        answers = await evaluate(SOURCE % fn, names, time_limit_s=TIME_LIMIT_S)
+        answers = await evaluate(SOURCE % as_expression(fn), names, time_limit_s=TIME_LIMIT_S)
         for at, by_group in enumerate(answers):
             for (group, _), answer in zip(chunk, by_group, strict=True):
                 if isinstance(answer, str):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from core.documents import Doc, id_of
 from core.lineage import is_record
-from core.scripting import ScriptError, evaluate_all, truthy
+from core.scripting import ScriptError, as_expression, evaluate_all, truthy
 from core.settings import Settings
 from sentinel.transitions.answers import add_message, context_of
 from sentinel.transitions.change import Change
@@ -101,7 +101,7 @@ def parent_id_of(doc: Doc) -> str | None:
 
 
 def read_alert(entry: Mapping[str, Any], number: int) -> Alert:
-    form, condition = str(entry.get("form") or ""), str(entry.get("condition") or "").strip()
+    form, condition = str(entry.get("form") or ""), as_expression(str(entry.get("condition") or "").strip())
     return Alert(form, number, condition or "false", reports_needed(form, condition), entry)
 
 

@@ -12,7 +12,7 @@ from core.errors import InvalidInput
 from core.hydration import hydrate
 from core.lineage import is_record
 from core.messages import MessageContext
-from core.scripting import ScriptError, evaluate, evaluate_all
+from core.scripting import ScriptError, as_expression, evaluate, evaluate_all
 from core.settings import Settings
 from core.sms_tasks import tasks_to_send
 from sentinel.transitions.change import Change
@@ -213,7 +213,7 @@ def read_alert(entry: Mapping[str, Any], where: str) -> Alert:
         log.warning("%s.forms: not a list, and ignored", where)
     return Alert(
         name=str(entry["name"]),
-        is_counted=str(entry["is_report_counted"]),
+        is_counted=as_expression(str(entry["is_report_counted"])),
         threshold=threshold,
         window_days=days,
         recipients=tuple(entry["recipients"]),

@@ -39,6 +39,24 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"contact_types": [{"id": "chp", "parents": ["area"]}]}, "contact_types[0].parents", "there is none of area"),
     ({"contact_types": ["chp"]}, "contact_types[0]", "an object"),
 ]
+BAD = "doc.fields.risk = = 1"
+WRONG_SCRIPTS: list[tuple[dict[str, Any], str]] = [  # 40 JSX-1
+    ({"registrations": [{"form": "V", "events": [{"bool_expr": BAD}]}]}, "registrations[0].events[0].bool_expr"),
+    ({"registrations": [{"form": "V", "messages": [{"bool_expr": BAD}]}]}, "registrations[0].messages[0].bool_expr"),
+    (
+        {"patient_reports": [{"form": "V", "messages": [{"bool_expr": BAD}]}]},
+        "patient_reports[0].messages[0].bool_expr",
+    ),
+    ({"accept_case_reports": [{"messages": [{"bool_expr": BAD}]}]}, "accept_case_reports[0].messages[0].bool_expr"),
+    ({"alerts": [{"form": "V", "condition": BAD}]}, "alerts[0].condition"),
+    ({"alerts": {"high": {"form": "V", "condition": BAD}}}, "alerts.high.condition"),
+    ({"multi_report_alerts": [{"is_report_counted": BAD}]}, "multi_report_alerts[0].is_report_counted"),
+    ({"multi_report_alerts": [{"recipients": ["+254712345678", BAD]}]}, "multi_report_alerts[0].recipients[1]"),
+    ({"outbound": {"emr": {"relevant_to": BAD}}}, "outbound.emr.relevant_to"),
+    ({"outbound": {"emr": {"mapping": {"a.b": {"expr": BAD}}}}}, "outbound.emr.mapping.a.b.expr"),
+    ({"purge": {"fn": "function (user { }"}}, "purge.fn"),
+]
+WRONG.append((*WRONG_SCRIPTS[0], "JavaScript: SyntaxError"))
 
 
 @pytest.mark.parametrize(("body", "path", "expected"), WRONG, ids=[path for _, path, _ in WRONG])
@@ -77,6 +95,13 @@ async def test_force_stores_them_anyway_and_they_are_in_nobodys_way(client: Clie
     assert (await db.get("settings"))["settings"]["transitions"] == body["transitions"]
 
 
+@pytest.mark.parametrize(("values", "path"), WRONG_SCRIPTS, ids=[path for _, path in WRONG_SCRIPTS])
+def test_script_that_cannot_be_read_is_told(values: dict[str, Any], path: str) -> None:  # 40 JSX-1
+    problems = {problem["path"]: problem["expected"] for problem in problems_of(values)}
+
+    assert problems[path].startswith("JavaScript: SyntaxError")
+
+
 def test_the_default_settings_work() -> None:
     assert problems_of(DEFAULT_SETTINGS) == []
     check_settings(DEFAULT_SETTINGS, {})
@@ -93,6 +118,9 @@ def test_the_default_settings_work() -> None:
         {"transitions": {"update_clinics": {"disable": False}, "make_coffee": False, "make_tea": {"disable": True}}},
         {"transitions": {"update_sent_forms": True}, "outbound": {"dhis": {"cron": "*/5 * * * *"}}},
         {"anything": {"else": [1]}},
+        {"registrations": [{"form": "V", "events": [{"bool_expr": "doc.fields.age > 5; "}]}]},
+        {"outbound": {"emr": {"relevant_to": "", "mapping": {"a": "doc._id", "b": {"path": "doc._rev"}}}}},
+        {"multi_report_alerts": [{"recipients": ["+254712345678", "new_report.contact.phone"]}]},
     ],
 )
 def test_what_works_is_not_refused(values: dict[str, Any]) -> None:

@@ -46,7 +46,12 @@ async def test_one_failure_leaves_the_other_results() -> None:
     assert second == 3
 
 
-@pytest.mark.parametrize("source", ["function (a, b) { return a + b; }", "(a, b) => a + b"])
+@pytest.mark.parametrize("source", ["doc.n > 2;", "doc.n > 2 ;\n", "doc.n > 2 // more than two"])
+async def test_expression_may_end_as_people_end_it(source: str) -> None:  # JSX-1
+    assert await evaluate(source, {"doc": {"n": 3}}) is True
+
+
+@pytest.mark.parametrize("source", ["function (a, b) { return a + b; }", "(a, b) => a + b;"])
 async def test_function_text_is_called(source: str) -> None:  # JSX-3
     assert await call(source, [1, 2]) == 3
 
