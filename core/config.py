@@ -51,6 +51,8 @@ class Config:
     request_timeout_s: float = 60.0
     feed_heartbeat_s: float = 25.0
     drain_s: float = 6.0
+    push_timeout_s: float = 10.0  # for a request to another service, as a whole (40 OUT-2)
+    purge_timeout_s: float = 5.0  # of the processor, for one call of the purge function (40 JSX-2)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:

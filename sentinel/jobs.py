@@ -26,7 +26,6 @@ from sentinel.lease import Lease
 from sentinel.processor import Processor
 from sentinel.schedule.archiving import archive_when_due
 from sentinel.schedule.background_cleanup import clean_up
-from sentinel.schedule.destinations import TIMEOUT_S
 from sentinel.schedule.due_messages import count_overdue, send_due
 from sentinel.schedule.outbound import push_queued
 from sentinel.schedule.purging import purge
@@ -109,7 +108,8 @@ class Jobs:
 
     async def purge(self) -> None:
         settings = self.configuration.tools.messenger.settings
-        await purge(self.couch, self.config.database, settings, self.now, self.lease.check)
+        limit_s = self.config.purge_timeout_s
+        await purge(self.couch, self.config.database, settings, self.now, self.lease.check, timeout_s=limit_s)
 
     async def archive(self) -> None:
         settings = self.configuration.tools.messenger.settings
@@ -137,7 +137,7 @@ class Jobs:
                     due_s = time.monotonic() + JOBS_INTERVAL_S
                 if pushes(self.configuration.tools.messenger.settings):
                     if client is None:
-                        client = await asyncio.to_thread(httpx.AsyncClient, timeout=TIMEOUT_S)
+                        client = await asyncio.to_thread(httpx.AsyncClient, timeout=self.config.push_timeout_s)
                     await self.run("outbound", partial(self.push, client, fresh), JOBS_INTERVAL_S)
                 await self.queued_or_due(due_s)
                 if not self.processor.queued:

@@ -11,8 +11,6 @@ import orjson
 
 from core.errors import DomainError, InvalidInput, Unavailable
 
-TIMEOUT_S = 10.0  # of the client we are given, and of each request as a whole
-
 # The secret stored under a key, None when there is none.
 Secret = Callable[[str], Awaitable[str | None]]
 
@@ -78,7 +76,7 @@ async def muso_token(client: httpx.AsyncClient, url: str, username: Any, passwor
 
 async def request(client: httpx.AsyncClient, url: str, **options: Any) -> httpx.Response:
     try:
-        # httpx's own timeout begins anew with every byte of an answer that drips.
+        # The client's own timeout begins anew with every byte of an answer that drips.
         async with asyncio.timeout(client.timeout.read):
             return await client.post(url, **options)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:

@@ -14,7 +14,6 @@ from core.documents import Doc
 from core.scripting import as_expression, evaluate
 from core.settings import Settings
 
-TIME_LIMIT_S = 5.0
 CHUNK_BYTES = 2_000_000
 PAGE_ROWS = 1000
 
@@ -76,7 +75,11 @@ class Verdict:
 
 
 async def judge(
-    fn: str, groups: Sequence[Group], role_sets: Sequence[Sequence[str]], permissions: Mapping[str, Any]
+    fn: str,
+    groups: Sequence[Group],
+    role_sets: Sequence[Sequence[str]],
+    permissions: Mapping[str, Any],
+    timeout_s: float,
 ) -> Verdict:
     """The verdict on every group for every role set. ScriptError when the function does not end, or is none."""
     verdict = Verdict([set() for _ in role_sets], [set() for _ in role_sets])
@@ -86,7 +89,7 @@ async def judge(
             "role_sets": [list(roles) for roles in role_sets],
             "permissions": dict(permissions),
         }
-        answers = await evaluate(SOURCE % as_expression(fn), names, time_limit_s=TIME_LIMIT_S)
+        answers = await evaluate(SOURCE % as_expression(fn), names, time_limit_s=timeout_s)
         for at, by_group in enumerate(answers):
             for (group, _), answer in zip(chunk, by_group, strict=True):
                 if isinstance(answer, str):

@@ -49,6 +49,7 @@ class Purging:
     now: Callable[[], datetime]
     may_write: Callable[[], None]
     too_many_records: int
+    timeout_s: float
     batch_size: int = MOST_CONTACTS
 
     def __post_init__(self) -> None:
@@ -244,7 +245,8 @@ class Purging:
     # --- verdicts -----------------------------------------------------------------------------------------------------
 
     async def judge_groups(self, groups: Sequence[Group]) -> None:
-        verdict = await judge(self.fn, groups, list(self.role_sets.values()), self.settings.section("permissions"))
+        role_sets, permissions = list(self.role_sets.values()), self.settings.section("permissions")
+        verdict = await judge(self.fn, groups, role_sets, permissions, self.timeout_s)
         for failure in dict.fromkeys(verdict.failed):
             log.warning("purge.fn failed on %s", failure)
             skipped = failure.partition(":")[0]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from core.config import Config
 from core.couch.client import Couch, Database
 from core.dates import moment_of, ms_of
 from core.documents import Doc
@@ -29,14 +30,15 @@ async def purge(
     may_write: Callable[[], None] = lambda: None,
     *,
     too_many_records: int = TOO_MANY_RECORDS,
+    timeout_s: float = Config.purge_timeout_s,
 ) -> bool:
     """Run when the schedule had an occurrence since the last run, or a run is unfinished; whether one ended well.
 
     The position, `_local/purging` of the sentinel database `{checked, run, error, full, since, by}`, moves after each
     page. A run looks at what changed since the last one that ended well, `since`; at everything when that one had
     another function, roles or permissions, `by`, or when everything was looked at a week ago, `full` (PRG-12).
-    A contact with `too_many_records` is skipped. InvalidInput when the schedule cannot be read; ScriptError when the
-    function failed, now and until it succeeds.
+    A contact with `too_many_records` is skipped, `timeout_s` is for each call of the function. InvalidInput when the
+    schedule cannot be read; ScriptError when the function failed, now and until it succeeds.
     """
     section = settings.section("purge")
     timetable = Timetable.from_config(section) if section.get("fn") else None
@@ -65,7 +67,9 @@ async def purge(
     last: Doc = {name: value for name, value in state.items() if name in ("full", "since", "by")}
     run = run or await new_run(couch.db(database), moment, last, fingerprint(fn, role_sets, settings))
     checked_ms = ms_of(checked)
-    purging = Purging(couch, database, settings, fn, role_sets, run, last, checked_ms, now, may_write, too_many_records)
+    purging = Purging(
+        couch, database, settings, fn, role_sets, run, last, checked_ms, now, may_write, too_many_records, timeout_s
+    )
     return await purging.complete()
 
 

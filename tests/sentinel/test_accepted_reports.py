@@ -28,7 +28,7 @@ def registration(*tasks: Doc, doc_id: str = "reg", **members: Any) -> Doc:
 
 
 def visit(doc_id: str = "v1", form: str = "VISIT", **members: Any) -> Doc:
-    fields = members.pop("fields", {"patient_id": "50001"})
+    fields = members.pop("fields", {"patient_id": "50001"})  # V-2: no right check digit, and none is asked for
     return {"_id": doc_id, "type": "data_record", "form": form, "content_type": "xml", "from": CHW_PHONE} | (
         {"fields": fields, **members}
     )

@@ -30,7 +30,7 @@ Preg = Callable[..., Doc]
 async def controls(deployment: Deployment, config: Config, clock: Clock) -> AsyncIterator[Controls]:
     """A running worker's controls."""
     controls, stop = Controls(), asyncio.Event()
-    task = asyncio.create_task(run_worker(config, stop, now=clock, lease_ttl_s=2.0, controls=controls))
+    task = asyncio.create_task(run_worker(config, stop, now=clock, controls=controls))
     await eventually(state_is(deployment, paused=False))
     yield controls
     stop.set()

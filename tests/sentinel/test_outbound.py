@@ -367,7 +367,7 @@ async def test_running_worker_pushes_at_once(  # TR-OUT-1
 ) -> None:
     await configure(deployment, service)
     stop = asyncio.Event()
-    task = asyncio.create_task(run_worker(config, stop, now=clock, lease_ttl_s=1.0))
+    task = asyncio.create_task(run_worker(config, stop, now=clock))
 
     async def arrived() -> bool:
         return bool(service.received)
