@@ -11,7 +11,7 @@ from pathlib import Path
 from api.access import feed, queries, schema
 from api.access.contexts import Contexts
 from api.access.feed import Found, Place
-from api.access.listing import Listing, listing
+from api.access.listing import Counts, Listing, counts, listing
 from api.access.queries import Row
 from api.access.readers import READY_S, Readers, give_way
 from api.access.rules import Context, Facts, Scope
@@ -82,8 +82,14 @@ class AccessIndex:
 
         Small lists are short questions: they wait for nobody's large one.
         """
-        pool = self._long if await self._readers.ask(None, queries.is_large, scope) else self._short
-        return await self._readers.ask(pool, listing, scope)
+        return await self._readers.ask(await self._pool_for(scope), listing, scope)
+
+    async def counts(self, scope: Scope) -> Counts:
+        """How many documents `allowed` has."""
+        return await self._readers.ask(await self._pool_for(scope), counts, scope)
+
+    async def _pool_for(self, scope: Scope) -> ThreadPoolExecutor:
+        return self._long if await self._readers.ask(None, queries.is_large, scope) else self._short
 
     async def changes(self, scope: Scope, place: Place, limit: int, *, deletions: bool) -> Found:
         """See `feed.changes`. Long only when the place is old."""

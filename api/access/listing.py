@@ -158,3 +158,24 @@ def listing(connection: sqlite3.Connection, scope: Scope) -> Listing:
     finally:
         connection.execute("COMMIT")
     return Listing(total, tasks, purged, subjects, text, blake2b(text, digest_size=16).hexdigest())
+
+
+class Counts(NamedTuple):
+    """How many live documents a scope has, and how many of them are tasks."""
+
+    total: int
+    tasks: int
+
+
+def counts(connection: sqlite3.Connection, scope: Scope) -> Counts:
+    """Those of `listing`, without a row of it."""
+    connection.execute("BEGIN")
+    try:
+        ground = ground_of(connection, scope)
+        sql, args = visible_sql(ground, LIVE)
+        sql += f"SELECT COUNT(*), COUNT(*) FILTER (WHERE flags & {KIND_BITS} = {Kind.TASK:d}) FROM found"
+        if ground.role_set is not None:
+            sql += f" WHERE NOT {PURGED}"
+        return Counts(*connection.execute(sql, args).fetchone())
+    finally:
+        connection.execute("COMMIT")

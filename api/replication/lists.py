@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from api.access.index import AccessIndex
+from api.access.listing import Counts
 from api.access.rules import Scope, facts_of
 from api.keys import ACCESS, CONFIG, COUCH, DB
 from api.replication.judge import deleted_facts, judge
@@ -36,17 +37,10 @@ STARTS = frozenset({"startkey", "start_key", "startkey_docid", "start_key_doc_id
 ENDS = frozenset({"endkey", "end_key", "endkey_docid", "end_key_doc_id"})
 
 
-class Counts(NamedTuple):
-    """How many documents a scope has, and how many of them are tasks."""
-
-    total: int
-    tasks: int
-
-
 async def count_docs(access: AccessIndex, scope: Scope) -> Counts:
     """The number of documents of get-ids (EP-USI-6, EP-USI-7). A scope without a user counts one for its settings."""
-    found = await access.allowed(scope)
-    return Counts(found.total + (scope.user_id is None), found.tasks)
+    total, tasks = await access.counts(scope)
+    return Counts(total + (scope.user_id is None), tasks)
 
 
 def lag_headers(behind: int) -> dict[str, str]:

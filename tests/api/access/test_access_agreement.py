@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.access import queries, schema
 from api.access.feed import Place
-from api.access.listing import listing, visible_rows
+from api.access.listing import counts, listing, visible_rows
 from api.access.rules import facts_of, names_of, visible
 from api.access.writer import Entry
 from core.purging import role_set_hash
 from tests.api.access.naive_access import visible_ids
 from tests.api.access.worlds import (
     DOC_IDS,
+    HOME,
     PEOPLE,
     Body,
     World,
@@ -47,6 +50,7 @@ def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, li
         found = listing(world.writer.connection, scope)
         assert [row["id"] for row in found.rows()] == sorted(live)
         assert found.total == len(live)
+        assert counts(world.writer.connection, scope) == (found.total, found.tasks)  # EP-USI-6
         assert world.singly(scope) == expected  # REPL-43..48
 
         place = world.fed(scope, limit, known, place)
@@ -88,6 +92,7 @@ def test_purged_documents_are_in_no_list_and_no_feed(
 
     assert {row["id"] for row in found.rows()} == fed.keys() == fed_at_once.keys() == visible_now - marked
     assert (found.total, found.purged) == (len(visible_now - marked), len(visible_now & marked))
+    assert counts(world.writer.connection, scope) == (found.total, found.tasks)
     assert {row["id"] for row in others.rows()} == visible_now
     world.writer.close()
 
@@ -135,4 +140,18 @@ def test_stored_facts_judge_like_the_body(history: list[Any], user: Body, limits
         facts = facts_of(body)
         context = queries.resolve(world.writer.connection, scope, names_of(facts) | names_of(stored[doc_id]))
         assert visible(stored[doc_id], context) == visible(facts, context)
+    world.writer.close()
+
+
+def test_documents_are_counted_without_their_ids() -> None:
+    # EP-USI-7
+    world = World()
+    world.apply([("place-0", {"type": "clinic"})])
+    world.apply([(f"doc-{n}", {"type": "data_record", "form": "V", "patient_id": "place-0"}) for n in range(500)])
+    scope = scope_for(HOME, [])
+    world.writer.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)  # bytes of any value
+
+    assert counts(world.writer.connection, scope) == (501, 0)
+    with pytest.raises(sqlite3.DataError):
+        listing(world.writer.connection, scope)
     world.writer.close()
