@@ -131,7 +131,7 @@ class Forms:
             return [form for _, (_, form) in sorted(self._known.items()) if form is not None]
 
     async def find(self, code: str) -> Form | None:
-        """The form of a code: by `internalId`, whatever its letters' case, by the XForm's own id, by the document's id.
+        """The form of a code: by `internalId`, the document's id or the XForm's own id, else in other letters' case.
 
         The first way that finds a form counts (FORM-11, FORM-33, EP-FRM-6).
         """
@@ -141,6 +141,7 @@ class Forms:
             lambda form: form.doc_id == PREFIX + code,
             lambda form: form.xform is not None and form.xform.id == code,
             lambda form: form.code.lower() == code.lower(),
+            lambda form: form.xform is not None and form.xform.id.lower() == code.lower(),
         )
         return next((form for way in ways for form in forms if way(form)), None)
 

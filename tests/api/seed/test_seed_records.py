@@ -105,3 +105,30 @@ async def test_records_that_are_refused(client: Client, form: None, content_type
     answer = await send(client, f"POST /api/v2/records\nContent-Type: {content_type}\n\n{body}")
 
     assert answer.status == 500
+
+
+async def test_messages_of_the_gateway(client: Client, db: Database) -> None:
+    """Line 309, with a body as the gateway's own documentation has it."""
+    answer = await send(
+        client,
+        """POST /api/sms
+Content-Type: application/json
+
+{
+  "messages": [
+    {
+      "id": "2c94b8a7-7c9b-4a3f-8f6f-2a6a4a3a9b10",
+      "from": "+15551234567",
+      "content": "Hello",
+      "sms_sent": 1352399710000,
+      "sms_received": 1352399720000
+    }
+  ],
+  "updates": []
+}""",
+    )
+
+    assert (answer.status, await answer.json()) == (200, {"messages": []})  # EP-SMS-2
+    rows = await db.all_docs(include_docs=True)
+    records = [row["doc"] for row in rows if row["doc"].get("type") == "data_record"]
+    assert [(doc["from"], doc["sms_message"]["message"]) for doc in records] == [("+15551234567", "Hello")]

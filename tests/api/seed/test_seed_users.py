@@ -111,6 +111,22 @@ async def test_list_of_users(client: Client, db: Database, couch: Couch, no_mary
     assert (demo["type"], demo["language"]) == ("district-manager", {"code": "en"})
 
 
+async def test_user_without_place_and_contact(client: Client, db: Database, couch: Couch, new_name: str) -> None:
+    """Lines 565-573: an administrator, of whom little is known."""
+    account = {"_id": f"org.couchdb.user:{new_name}", "name": new_name, "type": "user", "roles": ["admin"]}
+    await couch.db("_users").put({**account, "password": "secret"})
+    await db.put({"_id": account["_id"], "type": "user-settings", "name": new_name, "language": "en"})
+
+    [admin] = [user for user in await (await send(client, "GET /api/v1/users")).json() if user["username"] == new_name]
+
+    assert {name: value for name, value in admin.items() if name != "rev"} == {
+        "id": account["_id"],
+        "type": "admin",
+        "username": new_name,
+        "language": {"code": "en"},
+    }
+
+
 async def test_user_with_a_place_and_a_contact(client: Client, db: Database, district: None) -> None:
     """Lines 615-648; `secret` is taken as a password (DIV-15)."""
     answer = await send(client, MARY)
