@@ -11,12 +11,12 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from core.couch.client import Database, Doc, Row
-from core.dates import add, ms_of, parse_duration
+from core.dates import ms_of
 from core.errors import Conflict, DomainError, InvalidInput
 from core.phones import PhoneRules
 from core.records import record_from_message, unparsable_record
 from core.settings import Settings
-from core.sms_offers import Ledger, Offer
+from core.sms_offers import OUR_GATEWAY, Ledger, Offer, oldest_ms, outgoing_service, read_offers
 from core.sms_reports import StateReport, apply_reports, change_docs, uuids_of
 from core.sms_tasks import set_state, tasks_of
 from core.translations import Translations
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 Process = Callable[[list[Doc], Translations], Awaitable[list[Row]]]
 Mark = tuple[str, Doc | None]  # a state and its details
 
-OUR_GATEWAY = "medic-gateway"
 MOST_OUTGOING = 25
 # Rows looked at in an exchange; those of unacknowledged messages also bound the ledger of offers.
 MOST_PENDING = 100
@@ -121,16 +120,16 @@ class SmsExchange:
 
     async def outgoing(self) -> list[Doc]:
         """At most 25 messages to send, marked `forwarded-to-gateway` before they are given (SMS-6..11)."""
-        if not self.sends_through_gateway:
+        if outgoing_service(self.settings) != OUR_GATEWAY:
             return []
         stored, pending, unacknowledged = await asyncio.gather(
             self.db.get_local(LEDGER),
-            self.offers("pending", MOST_PENDING),
-            self.offers("forwarded-to-gateway", MOST_UNACKNOWLEDGED),
+            read_offers(self.db, "pending", MOST_PENDING),
+            read_offers(self.db, "forwarded-to-gateway", MOST_UNACKNOWLEDGED),
         )
-        now_ms = ms_of(self.now())
+        now_ms, expired_ms = ms_of(self.now()), oldest_ms(self.settings, self.now())
         ledger = Ledger.from_doc(stored)
-        expired, fresh = split(pending, self.is_expired)
+        expired, fresh = split(pending, lambda each: expired_ms is not None and each.due_ms < expired_ms)
         over, waiting = split(unacknowledged, lambda each: ledger.is_over(each, now_ms))
         chosen = ledger.next_offers(fresh, waiting, now_ms, MOST_OUTGOING)
 
@@ -141,11 +140,6 @@ class SmsExchange:
         chosen = [each for each in chosen if each.uuid not in gone]
         await self.store_ledger(stored, ledger.after(chosen, waiting, now_ms))
         return [self.answer(each) for each in chosen]
-
-    async def offers(self, state: str, limit: int) -> list[Offer]:
-        """The messages in a state, the longest due first; a due time in the future holds nothing back (SMS-8)."""
-        rows = await self.db.view("medic", "messages_by_state", startkey=[state, 0], endkey=[state, {}], limit=limit)
-        return Offer.from_rows(rows)
 
     async def mark(self, marks: Mapping[str, Mark], offers: Iterable[Offer]) -> set[str]:
         """Set the state decided for each message; those that do not wait any more are left alone and returned."""
@@ -182,16 +176,6 @@ class SmsExchange:
     def answer(self, offer: Offer) -> Doc:
         to = PhoneRules.from_settings(self.settings).normalize(offer.to) or offer.to
         return {"id": offer.uuid, "to": to, "content": offer.content}
-
-    def is_expired(self, offer: Offer) -> bool:
-        """Whether it waited for longer than `sms.max_pending_age`, a span as `3 days`; never without it (TSK-4)."""
-        age = parse_duration(self.settings.section("sms").get("max_pending_age"))
-        oldest = None if age is None else add(self.now(), age, sign=-1)
-        return oldest is not None and offer.due_ms < ms_of(oldest)
-
-    @property
-    def sends_through_gateway(self) -> bool:
-        return (self.settings.section("sms").get("outgoing_service") or OUR_GATEWAY) == OUR_GATEWAY
 
 
 def as_list(value: Any, name: str) -> list[Any]:

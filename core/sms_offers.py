@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from core.couch.client import Doc, Row
+from core.couch.client import Database, Doc, Row
+from core.dates import add, ms_of, parse_duration
+from core.settings import Settings
 
+OUR_GATEWAY = "medic-gateway"
 MINUTE_MS = 60_000
 AT_EVERY_EXCHANGE = 5
 MOST_OFFERS = 20
@@ -33,6 +38,24 @@ class Offer:
                 offer = cls(str(value["id"]), row["id"], str(value["to"]), str(value["content"]), int(row["key"][1]))
                 found.setdefault(offer.uuid, offer)
         return list(found.values())
+
+
+async def read_offers(db: Database, state: str, limit: int) -> list[Offer]:
+    """The messages in a state, the longest due first; a due time in the future holds nothing back (SMS-8)."""
+    rows = await db.view("medic", "messages_by_state", startkey=[state, 0], endkey=[state, {}], limit=limit)
+    return Offer.from_rows(rows)
+
+
+def oldest_ms(settings: Settings, now: datetime) -> int | None:
+    """What was due before that has waited longer than `sms.max_pending_age`, a span as `3 days` (TSK-4)."""
+    age = parse_duration(settings.section("sms").get("max_pending_age"))
+    oldest = None if age is None else add(now, age, sign=-1)
+    return None if oldest is None else ms_of(oldest)
+
+
+def outgoing_service(settings: Settings) -> Any:
+    """Who sends messages: the gateway app, which comes for them, unless the settings name another (SMS-6)."""
+    return settings.section("sms").get("outgoing_service") or OUR_GATEWAY
 
 
 @dataclass(frozen=True)

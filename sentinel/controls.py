@@ -54,3 +54,15 @@ class Controls:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._rung.wait()
+
+    async def until_rung_or(self, event: asyncio.Event, timeout_s: float) -> bool:
+        """Wait for the event, but no longer than `until_rung` does; whether that ended it."""
+        rung = asyncio.ensure_future(self.until_rung(max(timeout_s, 0)))
+        happened = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait((rung, happened), return_when=asyncio.FIRST_COMPLETED)
+            return rung.done()
+        finally:
+            for each in (rung, happened):
+                each.cancel()
+            await asyncio.gather(rung, happened, return_exceptions=True)

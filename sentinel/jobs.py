@@ -139,25 +139,12 @@ class Jobs:
                     if client is None:
                         client = await asyncio.to_thread(httpx.AsyncClient, timeout=self.config.push_timeout_s)
                     await self.run("outbound", partial(self.push, client, fresh), JOBS_INTERVAL_S)
-                await self.queued_or_due(due_s)
+                await self.controls.until_rung_or(self.processor.has_queued, due_s - time.monotonic())
                 if not self.processor.queued:
                     due_s = time.monotonic()
         finally:
             if client is not None:
                 await client.aclose()
-
-    async def queued_or_due(self, due_s: float) -> None:
-        """Wait until something is queued, all jobs are to run, or it is time for the whole queue."""
-        tasks = [
-            asyncio.ensure_future(self.processor.has_queued.wait()),
-            asyncio.ensure_future(self.controls.until_rung(max(due_s - time.monotonic(), 0))),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def push(self, client: httpx.AsyncClient, only: list[str] | None) -> None:
         vault = self.couch.db(self.config.db_name("vault"))

@@ -15,6 +15,7 @@ from core.couch.client import Couch
 from core.credentials import find_credential
 from core.errors import Unavailable
 from core.settings import Settings
+from core.sms_offers import OUR_GATEWAY, outgoing_service
 from sentinel.configuration import Configuration
 from sentinel.controls import Controls
 from sentinel.lease import Lease
@@ -63,10 +64,11 @@ class SmsJobs:
         due_s = time.monotonic() + self.interval_s
         try:
             while True:
-                is_time = await self.time_or_processed(due_s - time.monotonic())
+                is_time = await self.controls.until_rung_or(self._processed, due_s - time.monotonic())
+                self._processed.clear()
                 if is_time:
                     due_s = time.monotonic() + self.interval_s
-                if self.is_hosted():
+                if outgoing_service(self.settings) != OUR_GATEWAY:
                     await self.run("outgoing_messages", partial(self.send, only_new=not is_time), self.interval_s)
         finally:
             if self._client is not None:
@@ -75,28 +77,12 @@ class SmsJobs:
     async def keep_asking(self) -> None:
         while True:
             await self.controls.until_rung(self.interval_s)
-            if self.settings.section("sms").get("outgoing_service") == RapidPro.name:
+            if outgoing_service(self.settings) == RapidPro.name:
                 await self.run("message_states", self.ask, self.interval_s)
-
-    async def time_or_processed(self, within_s: float) -> bool:
-        """Wait; whether it was for the time."""
-        waiting = asyncio.ensure_future(self._processed.wait())
-        timer = asyncio.ensure_future(self.controls.until_rung(max(within_s, 0)))
-        try:
-            await asyncio.wait((waiting, timer), return_when=asyncio.FIRST_COMPLETED)
-            return timer.done()
-        finally:
-            self._processed.clear()
-            for each in (waiting, timer):
-                each.cancel()
-            await asyncio.gather(waiting, timer, return_exceptions=True)
 
     @property
     def settings(self) -> Settings:
         return self.configuration.tools.messenger.settings
-
-    def is_hosted(self) -> bool:
-        return (self.settings.section("sms").get("outgoing_service") or "medic-gateway") != "medic-gateway"
 
     async def send(self, *, only_new: bool) -> None:
         service = service_of(self.settings)

@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 import httpx
 
 from core.couch.client import Database, Doc
-from core.dates import add, moment_of, ms_of, parse_duration
+from core.dates import moment_of, ms_of
 from core.errors import Conflict, DomainError, InvalidInput
 from core.phones import PhoneRules
 from core.settings import Settings
-from core.sms_offers import MOST_OFFERS, Ledger, Offer, Offered
+from core.sms_offers import MOST_OFFERS, Ledger, Offer, Offered, oldest_ms, read_offers
 from core.sms_reports import change_docs, uuids_of
 from core.sms_tasks import Task, objects, report_state, set_state, tasks_of
 from sentinel.schedule.destinations import Secret
@@ -107,7 +107,7 @@ class Run:
 
     async def settle_claims(self) -> list[Offer]:
         """Give up claims that nobody followed up; the messages that a gateway app was offered and did not take."""
-        offers = await self.offers(CLAIMED)
+        offers = await read_offers(self.db, CLAIMED, MOST_ROWS)
         ours: set[str] = set()
 
         def settle(doc: Doc) -> bool:
@@ -133,7 +133,7 @@ class Run:
     async def everything(self, unclaimed: Sequence[Offer], *, only_new: bool) -> None:
         self.stored = await self.db.get_local(LEDGER) or {}
         while True:
-            pending = [*unclaimed, *await self.offers("pending")]
+            pending = [*unclaimed, *await read_offers(self.db, "pending", MOST_ROWS)]
             await self.forget({each.uuid for each in pending})
             ledger = Ledger.from_doc(self.stored)
             offers = [each for each in pending if each.uuid not in self.tried]
@@ -146,19 +146,12 @@ class Run:
             for start in range(0, len(chosen), IN_PARALLEL):
                 await finished(self.send_group(chosen[start : start + IN_PARALLEL]))
 
-    async def offers(self, state: str) -> list[Offer]:
-        rows = await self.db.view(
-            "medic", "messages_by_state", startkey=[state, 0], endkey=[state, {}], limit=MOST_ROWS
-        )
-        return Offer.from_rows(rows)
-
     async def without_hopeless(self, offers: Sequence[Offer], ledger: Ledger) -> list[Offer]:
         """All but those that waited too long (TSK-4) or were refused too often (SMS-11), which have failed."""
-        age = parse_duration(self.settings.section("sms").get("max_pending_age"))
-        oldest = None if age is None else add(self.now(), age, sign=-1)
+        expired_ms = oldest_ms(self.settings, self.now())
         failed: dict[str, Outcome] = {}
         for each in offers:
-            if oldest is not None and each.due_ms < ms_of(oldest):
+            if expired_ms is not None and each.due_ms < expired_ms:
                 failed[each.uuid] = Sent("failed", details={"reason": "expired"})
             elif ledger.is_over(each, ms_of(self.now())):
                 failed[each.uuid] = Sent("failed", details={"reason": "not taken by the service"})

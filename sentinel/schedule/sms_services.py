@@ -13,6 +13,7 @@ import orjson
 from core.couch.client import Doc
 from core.errors import InvalidInput
 from core.settings import Settings
+from core.sms_offers import OUR_GATEWAY, outgoing_service
 
 # The whole request, and before it the connection: what fails there was not sent.
 TIMEOUT = httpx.Timeout(10.0, connect=5.0, pool=5.0)
@@ -201,11 +202,11 @@ def service_of(settings: Settings) -> SmsService | None:
 
     InvalidInput when the name is unknown or a setting of the service is missing.
     """
-    name = settings.section("sms").get("outgoing_service") or "medic-gateway"
-    if name == "medic-gateway":
+    name = outgoing_service(settings)
+    if name == OUR_GATEWAY:
         return None
     if not isinstance(name, str) or name not in SERVICES:
-        known = ", ".join(("medic-gateway", *SERVICES))
+        known = ", ".join((OUR_GATEWAY, *SERVICES))
         raise InvalidInput(f"sms.outgoing_service: {name!r} is none of {known}")
     service: SmsService = SERVICES[name].from_settings(settings)
     return service
