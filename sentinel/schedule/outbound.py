@@ -22,7 +22,7 @@ from core.sms_tasks import objects
 from core.timetables import Timetable
 from sentinel.schedule.destinations import Secret, send
 from sentinel.transitions.mark_for_outbound import QUEUED
-from sentinel.transitions.notes import Edit, fill_infodoc, info_id, save_notes
+from sentinel.transitions.notes import Edit, fill_infodoc, find_infodocs, info_id, save_notes
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +94,10 @@ class Run:
     async def items(self, ids: Sequence[str]) -> list[Item]:
         queued = [doc for doc in (await self.sentinel_db.get_many(ids)).values() if doc.get("doc_id")]
         doc_ids = [str(doc["doc_id"]) for doc in queued]
-        stored, infos = await asyncio.gather(
-            self.db.get_many(doc_ids), self.sentinel_db.get_many(info_id(doc_id) for doc_id in doc_ids)
-        )
+        stored, infos = await asyncio.gather(self.db.get_many(doc_ids), find_infodocs(self.sentinel_db, doc_ids))
         found = {doc["_id"]: doc for doc in await hydrate(self.db, list(stored.values()))}
         return [
-            Item(doc, found.get(doc_id), infos.get(info_id(doc_id)) or {})
-            for doc, doc_id in zip(queued, doc_ids, strict=True)
+            Item(doc, found.get(doc_id), infos.get(doc_id) or {}) for doc, doc_id in zip(queued, doc_ids, strict=True)
         ]
 
     async def push_in_order(self, name: str, items: Iterable[Item]) -> None:

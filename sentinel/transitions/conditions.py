@@ -49,6 +49,12 @@ def has_known_sender(doc: Doc) -> bool:
     return bool(contact.get("phone") or (isinstance(primary, dict) and primary.get("phone")))
 
 
+def parent_of(contact: Any) -> Doc | None:
+    """The place above a contact; None when there is none, or no contact."""
+    parent = contact.get("parent") if isinstance(contact, dict) else None
+    return parent if isinstance(parent, dict) and parent.get("_id") else None
+
+
 def form_definition(doc: Doc, settings: Settings) -> Mapping[str, Any] | None:
     """The JSON form definition of a report, None when it is not one of `settings.forms`."""
     form = doc.get("form")

@@ -11,7 +11,7 @@ from core.lineage import minify_parent
 from core.loose import text_of
 from core.settings import Settings
 from sentinel.transitions.change import Change
-from sentinel.transitions.conditions import fields_of, form_definition
+from sentinel.transitions.conditions import fields_of, form_definition, parent_of
 from sentinel.transitions.derived import derived_id
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.tools import Tools
@@ -104,11 +104,6 @@ class NewContact:
         if contact_type_id(parent) not in self.type.parents:
             raise Rejected("parent_invalid", parent=parent)
         return parent
-
-
-def parent_of(contact: Any) -> Doc | None:
-    parent = contact.get("parent") if isinstance(contact, dict) else None
-    return parent if isinstance(parent, dict) and parent.get("_id") else None
 
 
 def created_by(doc: Doc) -> Doc:

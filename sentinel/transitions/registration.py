@@ -25,7 +25,7 @@ from sentinel.transitions.answers import (
     reject,
 )
 from sentinel.transitions.change import Change
-from sentinel.transitions.conditions import fields_of, form_key, is_valid_submission
+from sentinel.transitions.conditions import fields_of, form_key, is_valid_submission, parent_of
 from sentinel.transitions.created_contacts import Rejected
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.pregnancy_and_birth import add_birth_date, add_expected_date
@@ -128,9 +128,7 @@ async def add_case(doc: Doc, lookups: Lookups) -> None:
     """Give the report a case id, and its fields the place of the sender (TR-REG-15)."""
     if not doc.get("case_id"):
         doc["case_id"] = await lookups.new_shortcode(doc["_id"])
-    contact = doc.get("contact")
-    parent = contact.get("parent") if isinstance(contact, dict) else None
-    if isinstance(parent, dict) and parent.get("_id"):
+    if (parent := parent_of(doc.get("contact"))) is not None:
         doc["fields"] = {**fields_of(doc), "place_uuid": parent["_id"]}
 
 

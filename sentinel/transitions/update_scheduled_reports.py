@@ -12,7 +12,7 @@ from core.documents import ContactTypes, Doc, contact_type_id
 from core.lineage import is_record
 from core.settings import Settings
 from sentinel.transitions.change import Change
-from sentinel.transitions.conditions import fields_of
+from sentinel.transitions.conditions import fields_of, parent_of
 from sentinel.transitions.lookups import Lookups
 from sentinel.transitions.tools import Tools
 
@@ -34,7 +34,7 @@ class UpdateScheduledReports:
     def filter(self, change: Change) -> bool:
         """Only a stored report: before it is, nothing may be deleted for it."""
         doc = change.doc
-        parent = parent_of(doc)
+        parent = parent_of(doc.get("contact"))
         return (
             is_record(doc)
             and bool(doc.get("form"))
@@ -47,7 +47,7 @@ class UpdateScheduledReports:
         )
 
     async def on_match(self, change: Change, lookups: Lookups) -> bool:
-        doc, period, parent = change.doc, period_of(change.doc), parent_of(change.doc)
+        doc, period, parent = change.doc, period_of(change.doc), parent_of(change.doc.get("contact"))
         if period is None or parent is None:
             return False
         # A report before this one may have deleted it a moment ago: then the other is the one to keep.
@@ -66,7 +66,7 @@ class UpdateScheduledReports:
         """Reports of the same place and period, one after the other."""
         period = period_of(doc) if is_record(doc) else None
         if period is not None:
-            parent = parent_of(doc) or {}
+            parent = parent_of(doc.get("contact")) or {}
             yield f"{self.name}/{orjson.dumps([doc.get('form'), period, parent.get('_id')]).decode()}"
 
 
@@ -78,12 +78,6 @@ def period_of(doc: Doc) -> tuple[str, Any, Any] | None:
         if fields.get("year") and number is not None:
             return f"reports_by_form_year_{kind}_parent_reported_date", fields["year"], number
     return None
-
-
-def parent_of(doc: Doc) -> Doc | None:
-    contact = doc.get("contact")
-    parent = contact.get("parent") if isinstance(contact, dict) else None
-    return parent if isinstance(parent, dict) and parent.get("_id") else None
 
 
 def leaf_place_types(types: ContactTypes) -> frozenset[str]:
