@@ -11,6 +11,7 @@ from api.keys import CONFIG, COUCH, DB, NOW
 from core.couch.client import Database, Doc, Row
 from core.messages import DuplicateGuard
 from core.settings import Settings
+from core.sms_gateways import Visits
 from core.translations import Translations, load_translations
 from sentinel.transitions import save_new
 
@@ -23,6 +24,7 @@ class Incoming:
         self.sentinel_db = sentinel_db
         self.now = now
         self.duplicates = DuplicateGuard(now)
+        self.visits = Visits(sentinel_db, now)
         self._translations = Translations()
         self._revs: list[str] | None = None
 

@@ -16,7 +16,7 @@ from core.errors import Conflict, DomainError, InvalidInput
 from core.phones import PhoneRules
 from core.records import record_from_message, unparsable_record
 from core.settings import Settings
-from core.sms_offers import OUR_GATEWAY, Ledger, Offer, oldest_ms, outgoing_service, read_offers
+from core.sms_offers import LEDGER, OUR_GATEWAY, Ledger, Offer, oldest_ms, outgoing_service, read_offers
 from core.sms_reports import StateReport, apply_reports, change_docs, uuids_of
 from core.sms_tasks import set_state, tasks_of
 from core.translations import Translations
@@ -30,7 +30,6 @@ MOST_OUTGOING = 25
 # Rows looked at in an exchange; those of unacknowledged messages also bound the ledger of offers.
 MOST_PENDING = 100
 MOST_UNACKNOWLEDGED = 1000
-LEDGER = "sms-offers"
 WAITING = frozenset({"pending", "forwarded-to-gateway"})
 INCOMING_IDS = UUID("5e1f4b52-7f0e-5a38-9a52-0f6b6f1d2a11")
 PARSED_AT_ONCE = 50

@@ -12,6 +12,7 @@ from core.dates import add, ms_of, parse_duration
 from core.settings import Settings
 
 OUR_GATEWAY = "medic-gateway"
+LEDGER = "sms-offers"  # the local document of the main database that keeps what was offered to gateways
 MINUTE_MS = 60_000
 AT_EVERY_EXCHANGE = 5
 MOST_OFFERS = 20

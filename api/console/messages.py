@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.auth import holds
 from api.console.frame import Page, allow, done, read_form, show
-from api.handlers.messages import VIEW_MESSAGES, allow_change, change_messages
+from api.handlers.messages import VIEW_MESSAGES, allow_change, change_messages, queue_of
 from api.handlers.monitoring import METRICS
 from api.keys import DB
 from api.metrics import waiting
@@ -32,6 +32,7 @@ async def show_messages(request: web.Request) -> web.Response:
     asked = PageRequest.read(str(A_PAGE), CURSOR.text(request), default=A_PAGE, most=A_PAGE)
     messages, cursor = await list_messages(request.config_dict[DB], state, asked)
     numbers = (await request.config_dict[METRICS].collect())["messaging"]["outgoing"]["state"]
+    queue = await queue_of(request)
     return await show(
         request,
         PAGE,
@@ -42,6 +43,8 @@ async def show_messages(request: web.Request) -> web.Response:
         older=cursor and str(request.rel_url.with_query(state=state, cursor=cursor)),
         newest=request.query.get("cursor") and str(request.rel_url.with_query(state=state)),
         counts=[(name, {**numbers, "due": waiting(numbers)}[name], shown) for name, shown in GROUP_STATES.items()],
+        gateways=queue["gateways"],
+        offered_often=queue["offered_often"],
         actions=actions_for(state) if holds(request, user, "can_edit") else [],
     )
 

@@ -17,15 +17,17 @@ from api.auth import holds
 from api.bodies import now_ms
 from api.console.frame import Page, allow, show
 from api.console.texts import Texts, texts_and_branding
+from api.handlers.messages import queue_of
 from api.handlers.monitoring import METRICS
 from api.handlers.sentinel import LOOK_AND_DIRECT
-from api.keys import CONFIG, COUCH
+from api.keys import CONFIG, COUCH, REQUEST_SETTINGS
 from api.metrics import waiting
 from api.plots import line_plot, readable
 from api.replication.logs import NEAR_LIMIT
 from api.samples import MINUTE_MS, Sample, Samples, thinned
 from core.errors import DomainError
 from core.replication_logs import users_near_limit
+from core.sms_offers import OUR_GATEWAY, outgoing_service
 from sentinel.status import collect_status
 
 PAGE = Page("overview")
@@ -62,9 +64,10 @@ async def show_overview(request: web.Request) -> web.Response:
     user = allow(request, PAGE)
     config, couch = request.config_dict[CONFIG], request.config_dict[COUCH]
     moment_ms = now_ms()
-    numbers, worker, samples, (texts, _) = await asyncio.gather(
+    numbers, worker, queue, samples, (texts, _) = await asyncio.gather(
         request.config_dict[METRICS].collect_v2(),
         collect_status(couch, config, time.time()),
+        queue_of(request),
         asyncio.to_thread(Samples(config.samples).since, moment_ms - DAY_MS),
         texts_and_branding(request),
     )
@@ -73,6 +76,8 @@ async def show_overview(request: web.Request) -> web.Response:
         with suppress(DomainError):  # the rest of the page is wanted most when something does not answer
             near = await users_near_limit(couch.db(config.db_name("logs")), NEAR_LIMIT, MOST_USERS)
     problems = [*worker_problems(worker), *index_problems(samples, moment_ms), *limit_problems(numbers)]
+    if outgoing_service(request[REQUEST_SETTINGS]) == OUR_GATEWAY:
+        problems += gateway_problems(queue, moment_ms)
     return await show(
         request,
         PAGE,
@@ -125,6 +130,15 @@ def index_problems(samples: Measured, moment_ms: int) -> list[Problem]:
     if len(behind) == STALLED_AFTER and min(behind) > 0 and behind == sorted(behind):
         return [Problem("index_stalled", int(behind[-1]), "")]
     return []
+
+
+def gateway_problems(queue: Mapping[str, Any], moment_ms: int) -> list[Problem]:
+    """Whether messages have waited for an hour in which no gateway came."""
+    hour_ago_ms = moment_ms - HOUR_MS
+    waits = any(each["oldest_due"] is not None and each["oldest_due"] < hour_ago_ms for each in queue["waiting"])
+    if not waits or any(each["last_exchange"] > hour_ago_ms for each in queue["gateways"]):
+        return []
+    return [Problem("gateway_silent", sum(each["count"] for each in queue["waiting"]), "/admin/messages")]
 
 
 def limit_problems(numbers: Mapping[str, Any]) -> list[Problem]:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from api.auth import require, require_any, require_online
 from api.infodocs import note_writes
-from api.keys import DB, NOW
+from api.keys import CONFIG, COUCH, DB, NOW
 from api.operations import Access, Operation, describe
 from api.paging import CURSOR, LIMIT, PageOfDocs, asked_docs, page_response
 from api.params import Param, read_json, require_json
@@ -19,6 +19,7 @@ from api.sessions import User
 from core.couch.client import Database, Doc
 from core.errors import InvalidInput
 from core.message_queue import STATES, MessageRef, list_messages, mute_messages, read_refs, retry_messages
+from core.sms_gateways import read_queue
 
 VIEW_MESSAGES = ("can_view_outgoing_messages", "can_configure")
 STATE = Param(
@@ -43,6 +44,26 @@ class NamedMessages(TypedDict):
 
 class ChangedMessages(TypedDict):
     messages: list[dict[str, Any]]
+
+
+class Waiting(TypedDict):
+    """Messages in a state, at most 1000, and how many of them were due how long ago."""
+
+    state: str
+    count: int
+    oldest_due: int | None
+    ages: dict[str, int]
+
+
+class GatewayVisit(TypedDict):
+    name: str
+    last_exchange: int
+
+
+class MessageQueue(TypedDict):
+    waiting: list[Waiting]
+    offered_often: int
+    gateways: list[GatewayVisit]
 
 
 CHANGE = Operation(
@@ -71,6 +92,24 @@ async def get_messages(request: web.Request) -> web.Response:
     if state is None:
         raise InvalidInput(f"Query parameter `state` is required: one of {', '.join(STATES)}")
     return page_response(*await list_messages(request.config_dict[DB], state, asked_docs(request)))
+
+
+@describe(Operation(access=Access.ONLINE, any_of=VIEW_MESSAGES, answers={200: MessageQueue}))
+async def get_queue(request: web.Request) -> web.Response:
+    """GET /api/v1/messages/queue: what waits for gateways, since when, and when each gateway came last.
+
+    `waiting` has what is pending and what was offered without an answer; `offered_often` are those that were offered
+    more than five times; `gateways` the accounts that exchanged messages, to the minute, the latest first.
+    Permission: can_view_outgoing_messages or can_configure.
+    """
+    require_online(request)
+    require_any(request, *VIEW_MESSAGES)
+    return json_response(await queue_of(request))
+
+
+async def queue_of(request: web.Request) -> Doc:
+    config, couch = request.config_dict[CONFIG], request.config_dict[COUCH]
+    return await read_queue(request.config_dict[DB], couch.db(config.db_name("sentinel")), request.config_dict[NOW]())
 
 
 @describe(CHANGE)
@@ -114,6 +153,7 @@ async def change_messages(request: web.Request, change: Change, refs: Sequence[M
 
 ROUTES: list[Any] = [
     web.get("/api/v1/messages", get_messages),
+    web.get("/api/v1/messages/queue", get_queue),
     web.post("/api/v1/messages/retry", post_retry),
     web.post("/api/v1/messages/mute", post_mute),
 ]

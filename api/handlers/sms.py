@@ -65,12 +65,14 @@ async def post_exchange(request: web.Request) -> web.Response:
     Permission: can_access_gateway_api.
     """
     require_json(request)
-    require(request, "can_access_gateway_api")
+    user = require(request, "can_access_gateway_api")
     body = await read_json(request)
     if not isinstance(body, dict):
         raise InvalidInput("The body must be an object with the lists messages and updates")
     exchange = sms_exchange(request)
-    return json_response({"messages": await exchange.exchange(body.get("messages"), body.get("updates"))})
+    messages = await exchange.exchange(body.get("messages"), body.get("updates"))
+    await request.config_dict[INCOMING].visits.note(user.name)
+    return json_response({"messages": messages})
 
 
 def sms_exchange(request: web.Request) -> SmsExchange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from aiohttp.test_utils import TestClient
@@ -138,3 +139,35 @@ async def test_who_may_look_and_who_may_change(client: Client, make_user: Any) -
         (403, 403),
         (403, 403),
     ]
+
+
+async def test_what_waits_for_gateways_is_counted_by_age(
+    client: Client, db: Database, make_user: Any
+) -> None:  # SMS-28
+    now_ms = int(time.time() * 1000)
+    tasks = [task(f"m{age_min}", "pending", timestamp=now_ms - age_min * 60_000) for age_min in (5, 90, 60 * 24 * 30)]
+    offered = task("o", "forwarded-to-gateway", timestamp=now_ms - 1000)
+    await store(db, "d-1", 1000, tasks=[*tasks, offered])
+    await db.put_local("sms-offers", {"offers": {"o": [6, now_ms], "gone": [9, now_ms]}})
+    answer = await client.get("/api/v1/messages/queue")
+    queue = await answer.json()
+
+    pending, unacknowledged = queue["waiting"]
+    assert (pending["state"], pending["count"]) == ("pending", 3)
+    assert pending["oldest_due"] == now_ms - 60 * 24 * 30 * 60_000
+    assert pending["ages"] == {"hour": 1, "day": 1, "week": 0, "older": 1}
+    assert (unacknowledged["state"], unacknowledged["count"]) == ("forwarded-to-gateway", 1)
+    assert queue["offered_often"] == 1
+    chw = await make_user("chw", roles=["chw"])
+    assert (await client.get("/api/v1/messages/queue", headers=chw)).status == 403
+
+
+async def test_gateway_that_came_is_told_with_its_time(client: Client, make_user: Any) -> None:  # SMS-28
+    before_ms = int(time.time() * 1000)
+    for name in ("north", "south"):
+        headers = await make_user(name, roles=["gateway"])
+        assert (await client.post("/api/sms", json={}, headers=headers)).status == 200
+
+    gateways = (await (await client.get("/api/v1/messages/queue")).json())["gateways"]
+    assert {each["name"].partition("-")[0] for each in gateways} == {"south", "north"}
+    assert all(before_ms <= each["last_exchange"] <= time.time() * 1000 for each in gateways)

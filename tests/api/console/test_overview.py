@@ -44,6 +44,8 @@ async def test_what_is_wrong_comes_first(console: Console) -> None:
     samples, now_ms = Samples(console.config.samples), int(time.time() * 1000)
     for minute in range(6):
         samples.add(now_ms - (5 - minute) * MINUTE_MS, {"index_behind": 10 + minute})
+    forgotten = {"messages": [{"uuid": "u", "to": "+254700000001", "message": "Come"}], "state": "pending"}
+    await console.db.put({"_id": "unsent", "type": "data_record", "reported_date": 1000, "tasks": [forgotten]})
     logs = console.couch.db(console.config.db_name("logs"))
     await logs.put({"_id": "replication-count-asha", "user": "asha", "count": 9000})
     page = await console.open("/admin/overview")
@@ -54,6 +56,7 @@ async def test_what_is_wrong_comes_first(console: Console) -> None:
         "a transition has a wrong setting",
         "Jobs that failed at their last run: 1",
         "is behind by 15 changes",
+        "no gateway has come for any within the last hour: 1",
     ):
         await expect(wrong.filter(has_text=text)).to_have_count(1)
     await expect(page.get_by_role("row").filter(has_text="asha")).to_contain_text("9000")
