@@ -61,10 +61,15 @@ class Readers:
         self, pool: ThreadPoolExecutor | None, question: Question[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As `ask`, but Unavailable at once: for what can be answered otherwise."""
-        if pool is None:
-            return question(self._connection(), *args, **kwargs)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, lambda: question(self._connection(), *args, **kwargs))
+        try:
+            if pool is None:
+                return question(self._connection(), *args, **kwargs)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(pool, lambda: question(self._connection(), *args, **kwargs))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # the low byte of all its kinds
+                raise
+            raise Unavailable("The index is locked for a moment; try again") from error
 
     def _connection(self) -> sqlite3.Connection:
         local = self._connections
@@ -89,9 +94,10 @@ def open_reader(
     """Raises Unavailable while there is no index, or one of another version. `prepare` is told of the connection."""
     not_ready = f"The {name} index is not ready yet; try again in a moment"
     try:
-        # Closed at the end by another thread than the one that used it.
+        # Closed at the end by another thread than the one that used it. Who asks waits for locks, not the thread: it
+        # may be the one that answers everybody.
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5, check_same_thread=False
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0, check_same_thread=False
         )
     except sqlite3.OperationalError as error:
         raise Unavailable(not_ready) from error

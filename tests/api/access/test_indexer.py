@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.access import schema
 from api.access.feed import Place
 from api.access.index import AccessIndex
 from api.access.indexer import run_indexer
@@ -208,3 +209,22 @@ async def test_deep_chains_end_somewhere(indexer: Any, index: AccessIndex, db: D
     facts = await index.stored_facts(["deep"])
     assert facts["deep"].kind is Kind.CONTACT
     assert len(facts["deep"].chain) == 51
+
+
+async def test_everybody_is_answered_while_the_index_is_locked(config: Config, index: AccessIndex) -> None:
+    writer = schema.connect_writer(config.access_index)
+    schema.create(writer, "test")
+    writer.execute("PRAGMA journal_mode = DELETE")
+    writer.execute("BEGIN EXCLUSIVE")  # which shuts out readers, as SQLite does for a moment when it repairs a file
+    loop = asyncio.get_running_loop()
+
+    asked = asyncio.create_task(index.state())
+    before_s = loop.time()
+    await asyncio.sleep(0.01)
+    stalled_s = loop.time() - before_s
+    writer.execute("COMMIT")
+    state = await asked
+    writer.close()
+
+    assert state.identity == "test"
+    assert stalled_s < 2
