@@ -217,7 +217,8 @@ async def put_document(call: Call, database: Database, doc_id: str) -> web.Respo
                 where = "from request body and query string" if "rev" in call.query else "and etag"
                 raise BadRequest(f"Document rev {where} have different values")
             edit.rev = rev
-        return written(call, database, await write_one(call, database, edit))
+        result = await write_one(call, database, edit)
+        return written(call, database, result, status=200 if edit.deleted else 201)
     finally:
         edit.close()
 
@@ -265,7 +266,7 @@ async def delete_document(call: Call, database: Database, doc_id: str) -> web.Re
     if database.name == "_users":
         require_readable(call.user, doc_id)
     result = await write_one(call, database, edit)
-    return written(call, database, result, created=False)
+    return written(call, database, result, status=200, located=False)
 
 
 async def write_one(call: Call, database: Database, edit: Edit) -> Written:
@@ -276,14 +277,16 @@ async def write_one(call: Call, database: Database, edit: Edit) -> Written:
     return outcome
 
 
-def written(call: Call, database: Database, result: Written, *, created: bool = True) -> web.Response:
-    """The answer to a write: 201 (200 for a deletion, 202 for `batch=ok`) with the new revision."""
+def written(
+    call: Call, database: Database, result: Written, *, status: int = 201, located: bool = True
+) -> web.Response:
+    """The answer to a write: the status (202 for `batch=ok`) with the new revision, and where it is."""
     if call.query.get("batch") == "ok":
         return answer({"ok": True, "id": result.id}, 202)
     headers: Mapping[str, str] = {"ETag": f'"{result.rev}"'}
-    if created:
+    if located:
         headers = {**headers, "Location": call.url(quote(database.name, safe=""), quote(result.id, safe=""))}
-    return answer({"ok": True, "id": result.id, "rev": result.rev}, 201 if created else 200, headers)
+    return answer({"ok": True, "id": result.id, "rev": result.rev}, status, headers)
 
 
 async def get_local(call: Call, database: Database, doc_id: str) -> web.Response:

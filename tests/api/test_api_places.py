@@ -57,7 +57,7 @@ async def test_hard_coded_types_keep_their_rules_beside_configured_ones(client: 
 
     statuses = [(await client.post("/api/v1/places", json=body)).status for body in bodies]
 
-    assert statuses == [200, 200, 400]  # EP-PLC-3
+    assert statuses == [200, 200, 400]  # EP-PLC-3, MOD-17, MOD-18
 
 
 @pytest.mark.parametrize(

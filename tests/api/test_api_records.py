@@ -184,7 +184,8 @@ async def test_wrong_requests_are_500_with_details(client_with_form: Client, db:
         answer = await client_with_form.post("/api/v2/records", **{**request, "headers": headers})
 
         expected = {"code": 500, "error": "Server error", **({"details": details} if details else {})}
-        assert (answer.status, await answer.json()) == (500, expected)  # REC-2, REC-5, EP-REC-2, 5, 7, 8, AUTH-15
+        # REC-2, REC-5, EP-REC-2, EP-REC-5, EP-REC-7, EP-REC-8, AUTH-15
+        assert (answer.status, await answer.json()) == (500, expected)
     assert await records(db) == []
 
 

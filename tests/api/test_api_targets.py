@@ -34,7 +34,7 @@ async def ask(client: Client, path: str, **query: str) -> tuple[int, Any]:
 async def test_one_target(stored: Client) -> None:
     status, doc = await ask(stored, f"/{TARGETS[0]['_id']}")
 
-    assert (status, doc["owner"]) == (200, "p1")  # EP-CON-8
+    assert (status, doc["owner"]) == (200, "p1")  # EP-CON-8, MOD-58
     for other in ("p1", "nothing"):
         assert await ask(stored, f"/{other}") == (404, {"code": 404, "error": "Target not found"})
 

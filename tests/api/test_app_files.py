@@ -132,5 +132,5 @@ async def test_who_asks_for_the_session_was_seen(client: Client, couch: Couch, c
         f"connected-user-{login.name}" for login in (asha, juma, zawadi)
     )
 
-    assert {doc["user"] for doc in seen.values()} == {asha.name, juma.name, zawadi.name}  # AUTH-44
+    assert {doc["user"] for doc in seen.values()} == {asha.name, juma.name, zawadi.name}  # AUTH-44, MOD-92
     assert {doc["_rev"].partition("-")[0] for doc in seen.values()} == {"1"}

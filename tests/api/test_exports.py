@@ -243,7 +243,7 @@ async def test_feedback_the_last_first(client: Client, users_meta: Database) -> 
         '"feedback-2",,,,,\n'
         '"feedback-1","2024-03-01T08:00:00.000Z","asha","4.1","/#/a",'
         '"{\\"message\\":\\"no \\\\\\"x\\\\\\"\\"\\,\\"n\\":1}"\n'
-    )  # EP-EXP-40
+    )  # EP-EXP-40, MOD-71
     rows = await table(client, "feedback")
     assert orjson.loads(rows[1]["info"]) == {"message": 'no "x"', "n": 1}
 
@@ -251,7 +251,7 @@ async def test_feedback_the_last_first(client: Client, users_meta: Database) -> 
 async def test_feedback_in_a_zone_without_titles(client: Client, users_meta: Database) -> None:
     text = await get(client, "feedback?tz=-120&skip_header_row=true&locale=sw")
 
-    assert '"2024-03-01T06:00:00.000-02:00"' in text.splitlines()[1]  # EP-EXP-41
+    assert '"2024-03-01T06:00:00.000-02:00"' in text.splitlines()[1]  # EP-EXP-41, DIV-5
 
 
 async def test_feedback_as_a_spreadsheet(client: Client, users_meta: Database) -> None:
@@ -372,4 +372,4 @@ async def test_what_each_device_told_last(client: Client, users_meta: Database) 
             "storageFree": 1,
             "storageTotal": 2,
         }
-    ]  # EP-EXP-70
+    ]  # EP-EXP-70, MOD-72

@@ -87,7 +87,7 @@ async def test_the_backlog_is_what_the_worker_has_not_passed(
     await sentinel_db.put_local("transitions-seq", {"value": position})
     await db.bulk_docs([{"_id": f"d{n}"} for n in range(3)])
 
-    assert (await Metrics(couch, config).collect())["sentinel"]["backlog"] == 3  # SEN-19, DIV-28
+    assert (await Metrics(couch, config).collect())["sentinel"]["backlog"] == 3  # SEN-19, DIV-28, MOD-91
 
 
 async def test_conflicts_are_counted(couch: Couch, config: Config, db: Database) -> None:

@@ -38,7 +38,7 @@ async def test_what_another_process_wrote_is_read_within_moments(client: Client,
     after = await client.get("/api/v1/settings")
     plain = await client.get("/api/v1/settings", headers={"Accept-Encoding": "identity"})
 
-    assert (await before.json())["locale"] == "en"
+    assert (await before.json())["locale"] == "en"  # MOD-8
     assert (await after.json())["locale"] == (await plain.json())["locale"] == "sw"
     assert after.headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in plain.headers

@@ -59,7 +59,7 @@ async def test_the_link_that_was_sent_logs_in(client: Client, db: Database, couc
     texts = [task["messages"][0]["message"] for task in sent["tasks"]]
     answer = await use(client, guest.path, {"locale": "sw"})
 
-    assert texts == [f"Hello {guest.name}", f"https://h.example/medic/login/token/{guest.token}"]  # EP-USR-61
+    assert texts == [f"Hello {guest.name}", f"https://h.example/medic/login/token/{guest.token}"]  # EP-USR-61, MOD-7
     assert (answer.status, await answer.text()) == (302, "/")  # AUTH-82
     cookies = set_cookies(answer)
     assert {"AuthSession", "userCtx", "locale"} <= set(cookies)

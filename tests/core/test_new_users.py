@@ -36,7 +36,7 @@ async def test_new_user_with_a_new_place_and_contact(db: Database, district: Doc
     assert place["contact"] == {"_id": person["_id"], "parent": lineage}
     assert (person["name"], person["type"], person["parent"]) == ("Juma K.", "person", lineage)
     shared = {"name": name, "roles": ["chw"], "facility_id": place["_id"], "contact_id": person["_id"]}
-    assert {each: account[each] for each in shared} == shared  # MOD-60, MOD-63, MOD-64
+    assert {each: account[each] for each in shared} == shared  # MOD-60, MOD-63, MOD-64, MOD-61
     assert {**profile, "_rev": 0} == {
         "_id": f"org.couchdb.user:{name}",
         "_rev": 0,

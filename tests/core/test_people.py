@@ -124,7 +124,7 @@ def test_type_is_stored_as_documents_carry_it(given: Doc, stored: Doc) -> None:
 def test_reported_date_is_stored_in_milliseconds(given: object, stored: int) -> None:
     person = read_person(DEFAULT.contact_types, {"name": "Asha", "reported_date": given}, NOW_MS)
 
-    assert person["reported_date"] == stored  # EP-9
+    assert person["reported_date"] == stored  # EP-9, MOD-5
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_forms_only_mode_keeps_the_unknown_code() -> None:
 
 
 def test_facility_reference_becomes_refid() -> None:
-    assert record("FAC abc 5")["refid"] == "ABC"  # EP-REC-15
+    assert record("FAC abc 5")["refid"] == "ABC"  # EP-REC-15, MOD-9
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ OUTGOING = {
 }
 
 
-def test_messages_by_contact_date_of_outgoing_takes_each_tasks_first_message(rows):  # DDOC-28
+def test_messages_by_contact_date_of_outgoing_takes_each_tasks_first_message(rows):  # DDOC-28, MOD-28
     assert rows("medic-client/messages_by_contact_date", OUTGOING) == [
         [["p1", 9], {"id": "m1", "date": 9, "contact": {"_id": "p1"}}],
         [["+2", 9], {"id": "m1", "date": 9}],
@@ -195,7 +195,7 @@ def test_reports_by_subject_leaves_out_what_is_no_id(rows):  # DDOC-32
 @pytest.mark.parametrize(
     ("errors", "valid"), [(None, True), ([], True), ([{"code": "x"}], False)], ids=["none", "empty", "one"]
 )
-def test_reports_by_validity(rows, errors, valid):  # DDOC-33
+def test_reports_by_validity(rows, errors, valid):  # DDOC-33, MOD-29
     assert rows("medic-client/reports_by_validity", {**REPORT, "errors": errors}) == [[[valid], 9]]
 
 

@@ -73,7 +73,7 @@ def test_who_is_not_named_is_no_admin(judge, security):  # VDU-3
 
 @pytest.mark.parametrize("doc_id", ADMIN_ONLY_IDS)
 def test_admin_only_ids(judge, doc_id):  # VDU-4, X4
-    assert judge({"_id": doc_id}) == ADMIN_ONLY
+    assert judge({"_id": doc_id}) == ADMIN_ONLY  # MOD-16
 
 
 @pytest.mark.parametrize("doc_type", ["form", "translations", "token_login", "ui-extension"])
@@ -155,7 +155,7 @@ def test_user_settings_cannot_be_created(judge, old):  # VDU-7
     assert judge(SETTINGS, old=old) == "You are not authorized to create user-settings"
 
 
-def test_a_personal_database_refuses_purge_stubs(judge):  # DDOC-60, PROXY-44
+def test_a_personal_database_refuses_purge_stubs(judge):  # DDOC-60, PROXY-44, MOD-73
     assert judge({"_id": "x", "_deleted": True, "purged": True}, ddoc="medic-user") == PURGED
     assert judge({"_id": "x", "_deleted": True}, ddoc="medic-user") is None
     assert judge({"_id": "x", "purged": True}, ddoc="medic-user") is None

@@ -152,14 +152,14 @@ def test_resources_branding_partners_and_policies_are_stored(author: Author) -> 
     policies = author.doc("privacy-policies")
     digest = base64.b64encode(hashlib.md5((author.folder / "resources/hut.png").read_bytes()).digest()).decode()
 
-    assert resources["resources"] == {"icon-net": "net.svg", "icon-hut": "hut.png"}  # CONF-41
+    assert resources["resources"] == {"icon-net": "net.svg", "icon-hut": "hut.png"}  # CONF-41, MOD-12
     assert resources["_attachments"]["hut.png"]["digest"] == f"md5-{digest}"  # CONF-32
     assert author.has("resources", "net.svg", "resources/net.svg")
-    assert branding["title"] == "Net visits"  # CONF-42
+    assert branding["title"] == "Net visits"  # CONF-42, MOD-13
     assert author.has("branding", "favicon.png", "branding/favicon.png")
     assert partners["resources"] == {"Ministry of Health": "ministry.png"}
     assert author.has("partners", "ministry.png", "partners/ministry.png")
-    assert policies["privacy_policies"] == {"en": "en.html", "sw": "sw.html"}  # CONF-43
+    assert policies["privacy_policies"] == {"en": "en.html", "sw": "sw.html"}  # CONF-43, MOD-14
     assert author.has("privacy-policies", "sw.html", "privacy-policies/sw.html")
 
 

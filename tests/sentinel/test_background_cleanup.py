@@ -18,7 +18,7 @@ async def test_infodocs_and_read_marks_of_deleted_documents_go(couch: Couch, dep
 
     assert await deployment.sentinel_db.find("r1-info") is None
     assert await deployment.db.find("r1-info") is None
-    assert await meta.find("read:report:r1") is None
+    assert await meta.find("read:report:r1") is None  # MOD-70
     assert await meta.find("read:report:r2") is not None
     assert await deployment.sentinel_db.find("r2-info") is not None
 

@@ -154,7 +154,7 @@ async def test_relevant_document_is_pushed_and_noted(  # TR-OUT-1, TR-OUT-2, OUT
         "doc_id": "r1",
         "queue": ["emr"],
         "created": clock.ms,
-    }
+    }  # MOD-101
 
     assert (await push())["emr"]["sent"] == 1
     assert service.received == [("/push", {"id": "r1", "n": 1}, None)]

@@ -82,9 +82,9 @@ async def test_what_the_function_names_is_purged_and_logged(  # PRG-1, PRG-3, PR
     assert await purged(deployment) == {"r1", "r2"}
     local = await purged_db(deployment).get_local("info")
     assert local is not None
-    assert local["roles"] == ["chw"]
+    assert local["roles"] == ["chw"]  # MOD-103
     [log] = await logs(deployment)
-    assert log["_id"] == f"purgelog:{clock.ms}"
+    assert log["_id"] == f"purgelog:{clock.ms}"  # MOD-94
     assert log["roles"][role_hash(["chw"])] == ["chw"]  # beside those of accounts that other tests left
     assert log["skipped_contacts"] == []
     security = await deployment.db.couch.request("GET", f"{purged_db(deployment).path}/_security")
@@ -160,7 +160,7 @@ async def test_contact_with_too_many_records_is_skipped_and_told(  # PRG-6, REPL
     assert (await logs(deployment))[-1]["skipped_contacts"] == ["mum"]
 
 
-async def test_old_tasks_and_targets_are_purged_in_any_case(  # PRG-8, REPL-59
+async def test_old_tasks_and_targets_are_purged_in_any_case(  # PRG-8, REPL-59, MOD-57, MOD-59
     deployment: Deployment, run: Run
 ) -> None:
     def task(doc_id: str, end: str, state: str = "Completed") -> Doc:

@@ -33,7 +33,7 @@ async def test_place_is_reminded_once(
 
     assert doc["contact"] == {"_id": "mum", "parent": {"_id": "c1", "parent": {"_id": "h1", "parent": {"_id": "d1"}}}}
     assert doc["place"] == {"_id": "c1", "parent": {"_id": "h1", "parent": {"_id": "d1"}}}
-    assert (doc["type"], doc["form"], doc["reported_date"]) == ("reminder", "VIT", clock.ms)
+    assert (doc["type"], doc["form"], doc["reported_date"]) == ("reminder", "VIT", clock.ms)  # MOD-24
     assert texts(doc) == ["Clinic: week 47 of 2031"]
     [task] = doc["tasks"]
     assert (task["state"], task["type"], task["form"]) == ("pending", "reminder", "VIT")

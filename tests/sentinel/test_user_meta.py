@@ -40,7 +40,7 @@ async def test_reports_of_phones_are_moved_and_the_rest_stays(
     assert await ids(bea) == ["read:report:r1"]
     feed = [row["id"] for row in (await bea.changes())["results"]]
     assert not {"telemetry-1", "feedback-1"} & set(feed)  # purged, not deleted
-    assert (await bea.get_local("purge_log") or {})["seq"]
+    assert (await bea.get_local("purge_log") or {})["seq"]  # MOD-104
 
 
 async def test_run_that_ended_before_the_purge_is_repeated(

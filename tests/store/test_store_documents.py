@@ -76,6 +76,14 @@ async def test_deleted_document_is_gone_and_can_be_made_again(store: Client, db:
     assert tombstone.body == {"_id": "a", "_rev": deleted.body["rev"], "_deleted": True}
 
 
+async def test_a_put_that_deletes_is_answered_as_a_deletion(store: Client, db: str) -> None:
+    first = (await store.put(f"{db}/a", {"x": 1})).body["rev"]
+
+    deleted = await store.put(f"{db}/a", {"_rev": first, "x": 1, "_deleted": True})
+
+    assert deleted.status == 200
+
+
 async def test_deleted_document_cannot_be_deleted_again(store: Client, db: str) -> None:
     first = (await store.put(f"{db}/a", {})).body["rev"]
     deleted = (await store.delete(f"{db}/a", rev=first)).body["rev"]

@@ -45,7 +45,7 @@ def test_everyones_documents(doc: Doc) -> None:
 
 
 def test_keys_of_tasks_targets_and_contacts() -> None:
-    assert keys(type="task", user="org.couchdb.user:asha") == ("org.couchdb.user:asha",)  # REPL-12
+    assert keys(type="task", user="org.couchdb.user:asha") == ("org.couchdb.user:asha",)  # REPL-12, MOD-56
     assert keys(type="target", owner="c") == ("c",)  # REPL-13
     for kind in ("contact", "person", "clinic", "health_center", "district_hospital"):
         assert keys(type=kind) == ("d",)  # REPL-14

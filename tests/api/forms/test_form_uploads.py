@@ -66,7 +66,7 @@ async def test_a_table_becomes_a_form_with_all_its_parts(client: Client, db: Dat
     assert told["warnings"][0].startswith("survey!row 11: Use the max-pixels parameter")
     assert doc["_rev"].startswith("1-")  # FORM-60
     assert doc["_attachments"].keys() == PARTS
-    assert (doc["type"], doc["internalId"], doc["title"]) == ("form", "net_visit", "Bed net visit")  # FORM-2
+    assert (doc["type"], doc["internalId"], doc["title"]) == ("form", "net_visit", "Bed net visit")  # FORM-2, MOD-10
     assert doc["xmlVersion"].keys() == {"time", "sha256"}
     assert b'name="/data/sick"' in await db.attachment("form:net_visit", "form.html", doc["_rev"])
 

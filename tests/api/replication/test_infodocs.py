@@ -35,7 +35,7 @@ async def test_first_write_creates_and_later_ones_move_the_latest_date(sentinel_
         "doc_id": "r1",
         "initial_replication_date": "2031-02-03T08:00:00.000Z",
         "latest_replication_date": "2031-02-04T08:00:00.000Z",
-    }
+    }  # MOD-90
     assert await sentinel_db.get_many(["_design/x-info", "_local/y-info"]) == {}
 
 

@@ -42,7 +42,7 @@ async def indexed(district: Any) -> None:
 
 
 async def test_information_on_the_marks_of_the_callers_roles(district: Any, chw_purges: Database) -> None:
-    # REPL-63a
+    # REPL-63a, EP-OTH-8
     await mark(chw_purges, "R1")
 
     asha = await get(district, "/purging")

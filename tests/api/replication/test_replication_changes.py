@@ -288,7 +288,7 @@ async def test_wrong_numbers_are_400(district: Any, query: str) -> None:
 
 
 async def test_what_cht_kept_of_deleted_documents_speaks_for_them(district: Any) -> None:
-    # REPL-21, REPL-36, REPL-76
+    # REPL-21, REPL-36, REPL-76, MOD-96
     since = await last_seq(district)
     rev = "2-" + "b" * 32
     bodies = [visit("own", "60001"), visit("foreign", "C2"), {"_id": "C9", "type": "clinic", "parent": H1}]

@@ -45,7 +45,7 @@ async def test_the_size_of_each_list_is_remembered(district: Any, logs: Database
 
 
 async def test_the_size_of_one_users_list(district: Any, logs: Database) -> None:
-    # EP-OTH-2
+    # EP-OTH-2, MOD-100
     await logs.put({"_id": "replication-count-tom", "user": "tom", "count": 3})
 
     found = await get(district, "/api/v1/users-doc-count?user=tom")

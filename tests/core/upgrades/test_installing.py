@@ -142,7 +142,7 @@ async def test_migrations_run_once_in_the_order_of_their_dates(couch: Couch, con
 
     assert ran == ["first", "second"]  # UPG-40
     noted = await db.get(LOG_ID)
-    assert (noted["type"], noted["migrations"]) == ("meta", [*DONE_ELSEWHERE, "first", "second"])  # UPG-41
+    assert (noted["type"], noted["migrations"]) == ("meta", [*DONE_ELSEWHERE, "first", "second"])  # UPG-41, MOD-15
 
 
 async def test_a_migration_that_fails_stops_the_start_and_runs_again(
