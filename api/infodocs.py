@@ -10,10 +10,10 @@ from typing import Any
 from aiohttp import web
 
 from api.audit import audit_writes
-from api.background import storing
 from api.keys import CONFIG, COUCH, NOW
 from core.couch.client import Database, Doc
 from core.dates import iso_of
+from core.storing import storing
 
 BATCH = 500  # infodocs read and written at once
 MOST_WAITING = 200_000  # documents remembered while CouchDB is away

@@ -18,6 +18,7 @@ from core.errors import Conflict, DomainError
 from core.upgrades.runner import UpgradeRunner
 from core.xforms.form_errors import FormErrors
 from core.xforms.versions import FormVersions
+from sentinel.audited import audited
 from sentinel.checkpoint import Checkpoint
 from sentinel.config_feed import ConfigFeed
 from sentinel.configuration import Configuration, is_read
@@ -61,7 +62,7 @@ async def run_worker(
     gone: the supervisor starts the process again.
     """
     controls = controls or Controls()
-    async with connect(config) as couch:
+    async with connect(config) as connected, audited(connected, config, now) as couch:
         wait_s, owner = 0.5, owner_name()
         while not stop.is_set():
             lease = Lease(couch.db(config.db_name("sentinel")), owner, ttl_s=lease_ttl_s)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
-from api.audit import Audit, appended
+from core.audit import Audit, appended
 from core.config import Config
 from core.couch.client import Couch, Database
 from core.couch.databases import ensure_databases
@@ -102,7 +102,7 @@ async def test_only_administrators_read_it(audited: Client, audit_db: Database, 
 
 
 async def test_writers_at_the_same_time_lose_no_entry(audited: Client, audit_db: Database, db: Database) -> None:
-    writers = [Audit(audit_db, db, now) for _ in range(3)]
+    writers = [Audit(audit_db, db, now, "api") for _ in range(3)]
     for number in range(12):
         writers[number % 3].note({"doc": f"{number}-x"}, request_id=str(number), user="asha")
     await asyncio.gather(*(writer.flush() for writer in writers))
