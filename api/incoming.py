@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from aiohttp import web
 
-from api.keys import CONFIG, COUCH, DB, NOW
+from api.audit import audit_writes
+from api.keys import CONFIG, COUCH, DB, NOW, REQUEST_SETTINGS
 from core.couch.client import Database, Doc, Row
 from core.messages import DuplicateGuard
-from core.settings import Settings
 from core.sms_gateways import Visits
 from core.translations import Translations, load_translations
 from sentinel.transitions import save_new
@@ -37,16 +38,20 @@ class Incoming:
             self._revs = revs
         return self._translations
 
-    async def save(self, docs: Sequence[Doc], settings: Settings, translations: Translations) -> list[Row]:
-        """Process and store new records: a row for each, in order, as `_bulk_docs` gives them (40 TRN-11)."""
+    async def save(self, request: web.Request, docs: Sequence[Doc], translations: Translations) -> list[Row]:
+        """Process and store new records: a row for each, in order, as `_bulk_docs` gives them (40 TRN-11).
+
+        By the settings the request began with; what it brings about besides the records is noted as its writes.
+        """
         return await save_new(
             docs,
             db=self.db,
             sentinel_db=self.sentinel_db,
-            settings=settings,
+            settings=request[REQUEST_SETTINGS],
             translations=translations,
             now=self.now,
             duplicates=self.duplicates,
+            note_others=partial(audit_writes, request),
         )
 
 

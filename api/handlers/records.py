@@ -92,7 +92,7 @@ async def post_record(request: web.Request) -> web.Response:
     record = await read_record(request, translations, locale)
     doc_id = record.get("_id")
     if doc_id is None or await request.config_dict[DB].find(doc_id) is None:
-        [row] = await incoming.save([record], request[REQUEST_SETTINGS], translations)
+        [row] = await incoming.save(request, [record], translations)
         doc_id = row["id"]
         check_stored(row, has_gateway_ref="_id" in record)
         note_writes(request, [doc_id])

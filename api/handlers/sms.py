@@ -80,7 +80,7 @@ def sms_exchange(request: web.Request) -> SmsExchange:
     incoming, settings = request.config_dict[INCOMING], request[REQUEST_SETTINGS]
 
     async def process(docs: list[Doc], translations: Translations) -> list[Row]:
-        rows = await incoming.save(docs, settings, translations)
+        rows = await incoming.save(request, docs, translations)
         note_writes(request, (row["id"] for row in rows if "error" not in row))
         return rows
 

@@ -28,6 +28,7 @@ class Change:
 
     `others` holds the documents that transitions create or alter besides this one, by id; they are saved before it.
     `created` are the contacts among them that are new, with their lineage, and have their `_rev` once they are saved.
+    `written` has the revision of each of the others that was saved, in this run or an earlier one.
     `notes` are changes of documents of the sentinel database, by id; they are made after it is saved.
     `results` notes the transitions that changed something: True, or False when it failed half way (INF-4).
     `failure` is why the change has to be tried again; `thrown` what single transitions failed with, changing nothing,
@@ -40,6 +41,7 @@ class Change:
     seq: str | None = None
     others: dict[str, Doc] = field(default_factory=dict)
     created: dict[str, Doc] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Edit] = field(default_factory=dict)
     results: dict[str, bool] = field(default_factory=dict)
     failure: Exception | None = None

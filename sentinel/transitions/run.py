@@ -176,7 +176,10 @@ async def write_others(changes: Sequence[Change], db: Database) -> None:
         if failure is not None:
             log.info("%s for %s: %s", doc["_id"], writer.id, failure.message)
             writer.failure = failure
-        elif doc["_id"] in writer.created:
+            continue
+        if not doc.get("_deleted"):
+            writer.written[doc["_id"]] = row["rev"]
+        if doc["_id"] in writer.created:
             writer.created[doc["_id"]] = {**writer.created[doc["_id"]], "_rev": row["rev"]}
 
 

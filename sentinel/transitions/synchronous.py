@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from core.couch.client import Database, Row
@@ -32,11 +32,13 @@ async def save_new(
     translations: Translations,
     now: Callable[[], datetime],
     duplicates: DuplicateGuard | None = None,
+    note_others: Callable[[Mapping[str, str]], object] = dict,
 ) -> list[Row]:
     """Run the synchronous transitions on new documents and store them: a row for each, as `_bulk_docs` gives them.
 
     Missing ids are assigned. A document that cannot be processed now, or that nothing changed, is stored as it was
     given, and the worker sees to it. Unavailable when CouchDB is away. Give one `duplicates` for all calls (MSG-8).
+    `note_others` is told the revisions of other documents that were stored, such as new patients.
     """
     docs = [{**doc, "_id": doc.get("_id") or uuid7()} for doc in docs]
     if not docs:
@@ -54,6 +56,7 @@ async def save_new(
     for wave in waves:
         for change, row in zip(wave, await save_wave(wave, transitions, db, sentinel_db), strict=True):
             rows[id(change)] = row
+    note_others({doc_id: rev for change in changes for doc_id, rev in change.written.items()})
     await guard.push(sentinel_db)
     return [rows[id(change)] for change in changes]
 

@@ -16,6 +16,7 @@ from core.config import Config
 from core.couch.client import Couch, Database
 from core.couch.databases import ensure_databases
 from tests.conftest import basic, eventually
+from tests.sentinel.conftest import CHW_PHONE, DISTRICT, SETTINGS
 
 Client = TestClient[Any, Any]
 
@@ -82,6 +83,22 @@ async def test_what_the_resources_write_is_an_entry_too(audited: Client, audit_d
     [entry] = await history(audit_db, made["id"], 1)
 
     assert entry["rev"] == (await db.get(made["id"]))["_rev"]
+
+
+async def test_a_patient_whom_a_message_registers_is_an_entry_too(  # 40 SEN-22
+    audited: Client, audit_db: Database, db: Database
+) -> None:
+    await db.bulk_docs(DISTRICT)
+    assert (await audited.put("/api/v1/settings", json=SETTINGS)).status == 200
+    message = {"id": "g", "from": CHW_PHONE, "content": "PREG Asha 12"}
+    posted = await audited.post("/api/sms", json={"messages": [message]})
+    [reply] = (await posted.json())["messages"]
+    assert reply["content"].startswith("Registered Asha")
+    [patient] = [row["doc"] for row in await db.all_docs(include_docs=True) if row["doc"].get("source_id")]
+
+    [entry] = await history(audit_db, patient["_id"], 1)
+    assert (entry["rev"], entry["service"]) == (patient["_rev"], "api")
+    assert entry["request_id"] == posted.headers["X-Request-Id"]
 
 
 async def test_neither_deletions_nor_checkpoints_are_entries(audited: Client, audit_db: Database, db: Database) -> None:

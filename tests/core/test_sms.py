@@ -165,7 +165,7 @@ async def test_records_are_stored_in_the_order_of_the_request(db: Database) -> N
     assert seen == ["g-2", "g-1", "g-3"]
 
 
-async def test_a_message_that_breaks_the_parser_is_kept_and_harms_no_other(db: Database) -> None:
+async def test_a_message_that_breaks_the_parser_is_kept_and_harms_no_other(db: Database) -> None:  # SMS-21, SMS-27
     class Broken(dict[str, Any]):
         """A form that cannot be read."""
 
