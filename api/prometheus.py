@@ -6,7 +6,7 @@ import asyncio
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,25 +82,20 @@ class Exposition:
 
     async def _measure(self) -> Doc:
         metrics = self.metrics
-        monitoring, users, behind, search_behind, near_limit, active = await asyncio.gather(
-            metrics.collect_v2(),
-            or_unknown(count_users(users_db(self.db))),
-            or_unknown(self.access.catch_up(self.db, most_s=0.0)),
-            or_unknown(self.search.catch_up(self.db, most_s=0.0)),
-            or_unknown(count_near_limit(metrics.logs, NEAR_LIMIT)),
-            or_unknown(is_active(metrics.sentinel, time.time())),
-        )
-        return {
-            **monitoring,
-            "users": users,
-            "index_behind": behind,
-            "search_behind": search_behind,
-            "near_limit": near_limit,
-            "sentinel_active": active,
+        wanted: dict[str, Awaitable[Any]] = {
+            "users": count_users(users_db(self.db)),
+            "index_behind": self.access.catch_up(self.db, most_s=0.0),
+            "search_behind": self.search.catch_up(self.db, most_s=0.0),
+            "near_limit": count_near_limit(metrics.logs, NEAR_LIMIT),
+            "sentinel_active": is_active(metrics.sentinel, time.time()),
+            "shared_shortcodes": self.access.count_shared_shortcodes(),
         }
+        counting = asyncio.gather(*(or_unknown(each) for each in wanted.values()))
+        monitoring, counts = await asyncio.gather(metrics.collect_v2(), counting)
+        return {**monitoring, **dict(zip(wanted, counts, strict=True))}
 
 
-async def or_unknown(measured: Any) -> int:
+async def or_unknown(measured: Awaitable[Any]) -> int:
     try:
         return int(await measured)
     except DomainError as error:
@@ -143,6 +138,7 @@ DATABASE_GAUGES = (
 GAUGES: tuple[tuple[str, str, Callable[[Doc], Any]], ...] = (
     ("users", "Accounts", lambda found: found["users"]),
     ("connected_users", "Users seen in the last seven days", lambda found: found["connected_users"]["count"]),
+    ("shared_shortcodes", "Shortcodes of several contacts", lambda found: found["shared_shortcodes"]),
     ("conflicts", "Documents with conflicts", lambda found: found["conflict"]["count"]),
     ("feedback_documents", "Feedback documents", lambda found: found["feedback"]["count"]),
     ("outbound_push_backlog", "Outbound pushes that wait", lambda found: found["outbound_push"]["backlog"]),

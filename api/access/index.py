@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
+import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +27,7 @@ LONG_THREADS = 1  # whole lists computed at once by each worker; more wait their
 FEW_NAMES = 100  # answered in half a millisecond: those of a `_bulk_get`; a thread would not be quicker
 SHORT_THREADS = 2
 CATCH_UP_S = 1.0
+RECOUNT_S = 60.0  # a pass over all shortcodes
 LAG_PAGE = 200  # changes asked for when measuring how far the index is behind
 MOST_WAITED_FOR = 5000  # an index that is further behind is being built, and waiting would not help
 
@@ -39,6 +42,7 @@ class AccessIndex:
         self.path = path
         self.watch = Watch(self)
         self._contexts = Contexts()
+        self._shared_shortcodes = (0, -math.inf)
         self._readers = Readers(path, schema.connect_reader, ready_s=ready_s)
         self._short = ThreadPoolExecutor(SHORT_THREADS, thread_name_prefix="access-short")
         self._long = ThreadPoolExecutor(LONG_THREADS, thread_name_prefix="access-long", initializer=give_way)
@@ -76,6 +80,14 @@ class AccessIndex:
     async def count_below(self, ids: Collection[str]) -> dict[str, queries.Below]:
         """How many contacts are below each of these places."""
         return await self._readers.ask(self._long, queries.count_below, ids)
+
+    async def count_shared_shortcodes(self) -> int:
+        """How many shortcodes several live contacts have, as it was within the last minute."""
+        count, counted_s = self._shared_shortcodes
+        if counted_s < time.monotonic() - RECOUNT_S:
+            count = await self._readers.ask(self._long, queries.count_shared_shortcodes)
+            self._shared_shortcodes = (count, time.monotonic())
+        return count
 
     async def allowed(self, scope: Scope) -> Listing:
         """Every live document of the scope that is not purged for it, sorted by id (REPL-50).

@@ -128,6 +128,21 @@ def count_below(connection: sqlite3.Connection, names: Collection[str]) -> dict[
     return {texts[n]: Below(directly, every) for n, directly, every in connection.execute(BELOW, (as_json(texts),))}
 
 
+SHARED_SHORTCODES = f"""
+WITH shared (code) AS (
+  SELECT shortcode FROM contact WHERE shortcode IS NOT NULL GROUP BY shortcode HAVING COUNT(*) > 1
+)
+SELECT COUNT(*) FROM shared WHERE 1 < (
+  SELECT COUNT(*) FROM contact CROSS JOIN node USING (n) WHERE contact.shortcode = code AND flags & {DELETED} = 0
+)
+"""
+
+
+def count_shared_shortcodes(connection: sqlite3.Connection) -> int:
+    """How many shortcodes several live contacts have: what is reported about them is taken for the first one's."""
+    return int(connection.execute(SHARED_SHORTCODES).fetchone()[0])
+
+
 # A subject is a contact in scope or its shortcode: from names to the contacts they may mean, and up their paths.
 REACH = """
 WITH asked (n) AS MATERIALIZED (SELECT value FROM json_each(:names)),

@@ -102,6 +102,7 @@ async def test_the_deployment_is_measured(client: TestClient[Any, Any], db: Data
     assert found["outpost_access_index_behind_changes", ()] >= 0
     assert found["outpost_search_index_behind_changes", ()] >= 0
     assert found["outpost_conflicts", ()] == 0
+    assert found["outpost_shared_shortcodes", ()] == 0
     assert found["outpost_replication_near_limit_users", ()] == 0
     assert found["outpost_sentinel_active", ()] == 0
     states = {dict(labels)["state"] for name, labels in found if name == "outpost_messages"}
