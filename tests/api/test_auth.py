@@ -57,6 +57,15 @@ async def test_what_a_role_may_not_do_is_refused(
     assert (answer.status, await answer.json()) == (403, refusal)
 
 
+async def test_each_export_has_a_permission_of_its_own(client: Client, make_user: Any) -> None:
+    admin = await make_user("admin", roles=["national_admin"])  # in can_export_dhis, as in the other defaults
+    settings = {"permissions": {"can_export_all": [], "can_export_messages": []}}
+    assert (await client.put("/api/v1/settings?replace=true", json=settings)).status == 200
+    answers = [await client.get(f"/api/v2/export/{kind}", headers={**admin, **JSON}) for kind in ("dhis", "reports")]
+
+    assert [answer.status for answer in answers] == [400, 403]  # DIV-9: `dataSet` is missing, not the permission
+
+
 async def test_an_unknown_export_is_404_before_any_login(client: Client) -> None:
     answer = await client.get("/api/v2/export/nonsense", headers={"Authorization": ""})
 

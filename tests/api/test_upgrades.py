@@ -285,7 +285,7 @@ async def test_a_comparison_tells_what_would_change(client: Client, db: Database
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
-        (None, 400, "You must provide a build info body"),  # UPG-30
+        (None, 400, "You must provide a build info body"),  # UPG-30, EP-UPG-2
         ({}, 400, "You must provide a build info body"),
         ([], 400, "You must provide a build info body"),
         ({"build": {"namespace": "medic", "version": "1"}}, 400, "Invalid build info"),  # UPG-13

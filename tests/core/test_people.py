@@ -135,7 +135,7 @@ def test_reported_date_is_stored_in_milliseconds(given: object, stored: int) -> 
         ({"name": "Asha", "type": "clinic"}, "Wrong type, this is not a person."),
         ({"name": "Asha", "type": "contact"}, "Wrong type, this is not a person."),
         ({"name": "Asha", "type": ["person"]}, "Wrong type, this is not a person."),
-        ({"type": "nobody"}, "Wrong type, this is not a person."),
+        ({"type": "nobody"}, "Wrong type, this is not a person."),  # MOD-20
         ({"phone": "1"}, 'Person is missing a "name" property.'),
         ({"name": "", "reported_date": "x"}, 'Person is missing a "name" property.'),
         ({"name": 5, "reported_date": "x"}, 'Property "name" must be a string.'),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +74,10 @@ def test_national_form_loses_only_the_own_country_code() -> None:
 @pytest.mark.parametrize(("raw", "has"), [("+254711000111", True), ("0711000111", False), ("+12", False)])
 def test_has_country_code(raw: str, has: bool) -> None:
     assert has_country_code(raw) is has  # RCP-3, row 12
+
+
+def test_which_numbers_are_valid_does_not_change_by_itself() -> None:
+    # MOD-115
+    requirements = (Path(__file__).parents[2] / "setup.cfg").read_text().split()
+
+    assert f"phonenumbers=={metadata.version('phonenumbers')}" in requirements

@@ -211,7 +211,7 @@ async def test_a_status_becomes_a_state(db: Database, update: Doc, state: str, d
     await Gateway(db).exchange([], [{"id": "m-1", **update}])
 
     changed = await stored_task(db)
-    assert (changed["state"], changed.get("state_details")) == (state, details)  # SMS-12, EP-SMS-5
+    assert (changed["state"], changed.get("state_details")) == (state, details)  # SMS-12, EP-SMS-5, MOD-31
     assert changed["state_history"][-1]["timestamp"] == "2031-02-03T08:00:00.000Z"
 
 

@@ -20,7 +20,7 @@ def states(task: dict[str, Any]) -> list[str]:
 def test_setting_a_state_records_it() -> None:
     task: dict[str, Any] = {}
 
-    assert set_state(task, "sent", now=NOW, details={"a": 1}, gateway_ref="g") is True  # TSK-1
+    assert set_state(task, "sent", now=NOW, details={"a": 1}, gateway_ref="g") is True  # TSK-1, MOD-30
     assert task == {
         "state": "sent",
         "state_details": {"a": 1},

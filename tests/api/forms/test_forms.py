@@ -103,7 +103,7 @@ async def test_forms_are_for_accounts(client: Client, forms: None, make_user: An
     anonymous = [await client.get(path, headers={"Authorization": "", **JSON}) for path in paths]
     offline = [await client.get(path, headers=asha) for path in paths]
 
-    assert [answer.status for answer in anonymous] == [401, 401]  # EP-FRM-8
+    assert [answer.status for answer in anonymous] == [401, 401]  # EP-FRM-8, DIV-25
     assert [answer.status for answer in offline] == [200, 200]
 
 

@@ -102,4 +102,7 @@ async def test_an_upgrade_is_asked_for(client: Client, db: Database, config: Con
 
 async def test_nothing_is_staged(client: Client) -> None:
     """Lines 897-899."""
-    assert (await send(client, "POST /api/v1/upgrade/complete")).status == 404
+    answer = await send(client, "POST /api/v1/upgrade/complete")
+
+    assert answer.status == 404  # EP-UPG-5
+    assert await answer.text() == "Cannot find a staged upgrade that is ready for completion"
