@@ -15,6 +15,7 @@ from core.settings import Settings, SettingsWatch
 
 if TYPE_CHECKING:
     from api.access.index import AccessIndex
+    from api.access.lag import Lag
     from api.search.index import SearchIndex
     from api.sessions import Sessions, User
 
@@ -25,6 +26,7 @@ DB = web.AppKey("db", Database)
 SETTINGS = web.AppKey("settings", SettingsWatch)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions")
 ACCESS: web.AppKey[AccessIndex] = web.AppKey("access")
+LAG: web.AppKey[Lag] = web.AppKey("lag")
 SEARCH: web.AppKey[SearchIndex] = web.AppKey("search")
 
 # Set when the server stops: whoever holds a request open for news answers with what there is.

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from api.access.index import AccessIndex
+from api.access.lag import Lag
+from api.access.last_writes import LastWrites
 from api.audit import audit_lifespan
 from api.background import running
 from api.bodies import now_ms
@@ -18,7 +20,7 @@ from api.handlers.public import open_deployed
 from api.handlers.settings import open_ready_settings
 from api.incoming import incoming_lifespan
 from api.infodocs import infodoc_lifespan
-from api.keys import ACCESS, CONFIG, COUCH, DB, SEARCH, SESSIONS, SETTINGS, STOPPING
+from api.keys import ACCESS, CONFIG, COUCH, DB, LAG, SEARCH, SESSIONS, SETTINGS, STOPPING
 from api.login_limits import open_login_limits
 from api.pipeline import UNFINISHED
 from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
@@ -79,9 +81,13 @@ async def open_access(app: web.Application) -> AsyncIterator[None]:
     """The read side of the access index and of the search index, whose files may be made by the indexer at any time."""
     access = AccessIndex(app[CONFIG].access_index)
     search = SearchIndex(app[CONFIG].search_index)
+    writes = LastWrites(app[CONFIG].last_writes)
     app[ACCESS] = access
+    app[LAG] = Lag(access, app[DB], writes)
     app[SEARCH] = search
     yield
+    await app[LAG].close()
+    writes.close()
     await access.close()
     await search.close()
 

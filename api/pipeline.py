@@ -18,7 +18,7 @@ from api.browser_policy import protect
 from api.cookies import set_session_cookie
 from api.credentials import RENEWED_SESSION
 from api.errors import STARTED, Handler, loggable
-from api.keys import CONFIG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, STOPPING, USER
+from api.keys import CONFIG, LAG, REQUEST_ID, REQUEST_SETTINGS, SESSIONS, SETTINGS, STOPPING, USER
 from api.request_metrics import CLIENT_LEFT, REQUEST_METRICS, route_of
 from api.responses import compress
 from core import logging as request_log
@@ -30,7 +30,17 @@ SLASHES = re.compile("/{2,}")
 MATCH = web.RequestKey("match", web.UrlMappingMatchInfo)  # of the canonical path
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-READS_BY_POST = ("/_changes", "/_find", "/_explain", "/_all_docs", "/_bulk_get", "/_revs_diff", "/_missing_revs")
+READS_BY_POST = (
+    "/_changes",
+    "/_find",
+    "/_explain",
+    "/_all_docs",
+    "/_bulk_get",
+    "/_revs_diff",
+    "/_missing_revs",
+    "/replication/get-deletes",
+)
+UNLISTED = re.compile("/[^/]+(/_local|-user-[^/]+-meta)/")  # checkpoints and what is the user's alone: in no list
 
 
 @web.middleware
@@ -120,11 +130,21 @@ async def finish_writes(request: web.Request, handler: Handler) -> web.StreamRes
     """Let a write run to its end although the client has gone; reads end with their client."""
     if request.method in READS or request.path.endswith(READS_BY_POST):
         return await handler(request)
-    task: asyncio.Future[web.StreamResponse] = asyncio.ensure_future(handler(request))
+    task: asyncio.Future[web.StreamResponse] = asyncio.ensure_future(note_write(request, handler))
     unfinished = request.config_dict[UNFINISHED]
     unfinished.add(task)
     task.add_done_callback(lambda done: finished(unfinished, done))
     return await asyncio.shield(task)
+
+
+async def note_write(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Remember, however it ends, that the caller wrote: whatever process lists next for this user waits for it."""
+    try:
+        return await handler(request)
+    finally:
+        user = request[USER]
+        if user is not None and not UNLISTED.match(request.rel_url.raw_path):
+            request.config_dict[LAG].writes.note(user.name)
 
 
 UNFINISHED: web.AppKey[set[asyncio.Future[Any]]] = web.AppKey("unfinished")

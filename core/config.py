@@ -137,6 +137,11 @@ class Config:
         return self.data / "search.sqlite"
 
     @property
+    def last_writes(self) -> Path:
+        """When which user last wrote through this machine; may be deleted while nothing runs."""
+        return self.data / "last-writes"
+
+    @property
     def samples(self) -> Path:
         """What the deployment looked like lately, minute by minute; may be deleted at any time."""
         return self.data / "samples.sqlite"

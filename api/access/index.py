@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.access import feed, queries, schema
@@ -30,6 +31,15 @@ CATCH_UP_S = 1.0
 RECOUNT_S = 60.0  # a pass over all shortcodes
 LAG_PAGE = 200  # changes asked for when measuring how far the index is behind
 MOST_WAITED_FOR = 5000  # an index that is further behind is being built, and waiting would not help
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What CouchDB held when it was asked: passed by the index of that epoch once it has applied change `change`."""
+
+    epoch: str
+    change: int
+    asked_at_s: float
 
 
 class AccessIndex:
@@ -120,18 +130,26 @@ class AccessIndex:
         return await self._readers.ask(self._short, feed.touched_names, after, upto)
 
     async def catch_up(self, db: Database, most_s: float = CATCH_UP_S) -> int:
-        """Wait until the index has passed what is in CouchDB now; how many changes it is behind after `most_s`.
+        """Wait until the index has passed what is in CouchDB now; how many changes it is behind after `most_s`."""
+        return await self.reach(await self.goal(db), most_s)
 
-        So that whoever wrote through any worker sees it in the next answer of every worker.
-        """
+    async def goal(self, db: Database) -> Goal:
+        """Where the index will be when it has passed what is in CouchDB now."""
+        asked_at_s = time.monotonic()
         state = await self.state()
         answer = await db.changes(state.couch_seq, limit=LAG_PAGE)
         missing = len(answer["results"]) + int(answer.get("pending") or 0)
-        if not 0 < missing <= MOST_WAITED_FOR:
-            return missing
-        wanted = state.change + missing
-        reached = await self.watch.wait_past(wanted - 1, most_s)
-        return max(0, wanted - reached)
+        return Goal(state.epoch, state.change + missing, asked_at_s)
+
+    async def reach(self, goal: Goal, most_s: float) -> int:
+        """Wait until the index is there; how many changes it is behind after `most_s`."""
+        state = await self.state()
+        if state.epoch != goal.epoch:
+            return state.pending or 1  # another file: nobody knows
+        missing = goal.change - state.change
+        if 0 < missing <= MOST_WAITED_FOR:
+            missing = goal.change - await self.watch.wait_past(goal.change - 1, most_s)
+        return max(0, missing)
 
 
 def feed_changes(connection: sqlite3.Connection, scope: Scope, place: Place, limit: int, deletions: bool) -> Found:

@@ -10,7 +10,7 @@ from aiohttp import web
 from api.access.rules import Scope
 from api.auth import current_user, require
 from api.json_errors import answer_errors
-from api.keys import ACCESS, DB, REQUEST_SETTINGS
+from api.keys import ACCESS, LAG, REQUEST_SETTINGS
 from api.operations import Access, Operation, describe
 from api.params import JsonParam, Param
 from api.replication.lists import count_docs, lag_headers
@@ -58,7 +58,7 @@ async def count_for_caller(request: web.Request) -> web.Response:
         require(request, "can_update_users")
         scope = asked_scope(request)
     access = request.config_dict[ACCESS]
-    behind = await access.catch_up(request.config_dict[DB])
+    behind = await request.config_dict[LAG].behind(user.name)
     counts = await count_docs(access, scope)
     answer = {
         "total_docs": counts.total,

@@ -6,7 +6,7 @@ import orjson
 from aiohttp import web
 
 from api.errors import StorageError
-from api.keys import ACCESS, DB
+from api.keys import LAG
 from api.replication.changes_params import LONGPOLL, read_params
 from api.replication.feed import Feed
 from api.replication.held import Heart, long_poll, stream_changes
@@ -23,7 +23,7 @@ async def answer_changes(request: web.Request, user: User) -> web.StreamResponse
     feed = Feed(request, user, params)
     if params.feed in (None, LONGPOLL):
         return await answer_once(request, feed)
-    behind = await request.config_dict[ACCESS].catch_up(request.config_dict[DB])
+    behind = await request.config_dict[LAG].behind(user.name)
     return await stream_changes(feed, lag_headers(behind))
 
 
@@ -32,7 +32,7 @@ async def answer_once(request: web.Request, feed: Feed) -> web.StreamResponse:
     response = Stream(headers={"Content-Type": JSON_TYPE})
     heart = Heart(request, response, feed.params.heartbeat_s)
     try:
-        behind = await request.config_dict[ACCESS].catch_up(request.config_dict[DB])
+        behind = await request.config_dict[LAG].behind(feed.user.name)
         if not response.prepared:
             response.headers.update(lag_headers(behind))
         if feed.params.feed == LONGPOLL:

@@ -13,7 +13,8 @@ from aiohttp import web
 from api.access.index import AccessIndex
 from api.access.listing import Counts
 from api.access.rules import Scope, facts_of
-from api.keys import ACCESS, CONFIG, COUCH, DB
+from api.auth import current_user
+from api.keys import ACCESS, CONFIG, COUCH, DB, LAG
 from api.replication.judge import deleted_facts, judge
 from api.replication.logs import LIMIT, REPLICATION_LOG
 from api.replication.scope import user_scope
@@ -54,7 +55,7 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
     """
     with request.config_dict[REPLICATION_LOG].attempt(request, user) as attempt:
         access = request.config_dict[ACCESS]
-        behind = await access.catch_up(request.config_dict[DB])
+        behind = await request.config_dict[LAG].behind(user.name)
         state = await access.state()
         found = attempt.listing = await access.allowed(user_scope(request, user))
         listed = found.total - found.tasks
@@ -125,7 +126,7 @@ async def all_docs(request: web.Request, scope: Scope) -> web.StreamResponse:
     if ids is not None:
         return await stream_rows(request, b'{"rows":[', requested_rows(request, scope, ids))
     access = request.config_dict[ACCESS]
-    behind = await access.catch_up(request.config_dict[DB])
+    behind = await request.config_dict[LAG].behind(current_user(request).name)
     # Purged documents are in this list (REPL-97).
     rows = (await access.allowed(replace(scope, role_set=None))).rows()
     total = len(rows)

@@ -143,8 +143,7 @@ async def measure(table: Table, api: Target, couch: Caller, db: str) -> None:
         changed = [{**doc, "_rev": row["value"]["rev"], "v": 2} for doc, row in zip(some, stored["rows"], strict=True)]
         await couch.ask("POST", f"/{db}/_bulk_docs", {"docs": changed})
         wanted = {"docs": [{"id": doc["_id"]} for doc in some]}
-        answer = await phone.json("GET", f"/{db}/_changes?since={since}")
-        assert {row["id"] for row in answer["results"]} == {doc["_id"] for doc in some}
+        await until_told(phone, f"/{db}/_changes?since={since}", {doc["_id"] for doc in some})
 
         async def ten_changes(phone: Caller = phone, since: str = since, wanted: Any = wanted) -> None:
             await phone.ask("GET", f"/{db}/_changes?since={since}")
@@ -331,6 +330,14 @@ async def until_indexed(phone: Caller, within_s: float = 600.0) -> None:
                 if len(orjson.loads(answer.body)["doc_ids_revs"]) > 9_980:
                     return
             await asyncio.sleep(0.5)
+
+
+async def until_told(phone: Caller, path: str, ids: set[str], within_s: float = 60.0) -> None:
+    """Ask the phone's feed until it tells of those changes, which were written straight into CouchDB."""
+    async with asyncio.timeout(within_s):
+        told: set[str] = set()
+        while told != ids:
+            told = {row["id"] for row in (await phone.json("GET", path))["results"]}
 
 
 async def built(query: Call, within_s: float = 1800.0) -> None:

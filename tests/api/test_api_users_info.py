@@ -6,12 +6,13 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient
 
+from api.keys import ACCESS
 from core.couch.client import Database
 
 Client = TestClient[Any, Any]
 
 
-async def load_district(db: Database) -> None:
+async def load_district(client: Client, db: Database) -> None:
     """Two health centers of one district, each with a person and two reports about that person; a task of asha."""
     docs: list[dict[str, Any]] = [{"_id": "d", "type": "district_hospital", "name": "D"}]
     for each in ("a", "b"):
@@ -30,14 +31,20 @@ async def load_district(db: Database) -> None:
         ]
     rows = await db.bulk_docs(docs)
     assert all("error" not in row for row in rows)
+    await level(client, db)
+
+
+async def level(client: Client, db: Database) -> None:
+    assert await client.app[ACCESS].catch_up(db, most_s=10) == 0
 
 
 async def test_offline_caller_gets_her_own_count(client: Client, db: Database, make_user: Any) -> None:
-    await load_district(db)
+    await load_district(client, db)
     asha = await make_user("asha", roles=["chw"], facility_id="hc-a", contact_id="p-a")
     user_id = f"org.couchdb.user:{asha.name}"
     task = {"_id": f"task~{user_id}~x~1", "type": "task", "user": user_id, "owner": "p-a", "requester": "p-a"}
     await db.put({**task, "state": "Ready", "emission": {}})
+    await level(client, db)
 
     answer = await client.get("/api/v1/users-info?facility_id=hc-b&role=nonsense", headers=asha)
     ids = await client.get("/api/v1/replication/get-ids", headers=asha)
@@ -53,7 +60,7 @@ async def test_offline_caller_gets_her_own_count(client: Client, db: Database, m
 
 
 async def test_online_caller_asks_for_an_account_to_be(client: Client, db: Database, make_user: Any) -> None:
-    await load_district(db)
+    await load_district(client, db)
     asha = await make_user("asha", roles=["chw"], facility_id="hc-a", contact_id="p-a")
     own = (await (await client.get("/api/v1/users-info", headers=asha)).json())["total_docs"]
 

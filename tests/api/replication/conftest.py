@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from api.keys import SETTINGS
+from api.keys import ACCESS, SETTINGS
 from core.couch.client import Database
+from tests.conftest import Background
 
 JSON = {"Accept": "application/json", "Content-Type": "application/json"}
 
@@ -51,12 +52,19 @@ class District:
     db: Database
     asha: Any
     sue: Any
+    indexer: Background
+
+    async def level(self) -> None:
+        """Wait until the index, while it is kept, has all that a test wrote straight into CouchDB."""
+        if not self.indexer.stop.is_set():
+            assert await self.client.app[ACCESS].catch_up(self.db, most_s=10) == 0
 
     async def get(self, path: str, user: Any = None, **options: Any) -> Any:
         return await self.call("GET", path, user, **options)
 
     async def call(self, method: str, path: str, user: Any = None, **options: Any) -> Any:
         """The response to a request below the main database, its body read."""
+        await self.level()
         response = await self.client.request(
             method, f"/medic/{path}", headers={**JSON, **(user or self.asha)}, **options
         )
@@ -68,6 +76,7 @@ class District:
         return await response.json(content_type=None)
 
     async def get_ids(self, user: Any = None) -> Doc:
+        await self.level()
         response = await self.client.get("/api/v1/replication/get-ids", headers=user or self.asha)
         assert response.status == 200, await response.text()
         found: Doc = await response.json()
@@ -86,7 +95,9 @@ class District:
 
 
 @pytest.fixture
-async def district(client: TestClient[Any, Any], db: Database, make_user: Callable[..., Awaitable[Any]]) -> District:
+async def district(
+    client: TestClient[Any, Any], db: Database, make_user: Callable[..., Awaitable[Any]], indexer: Background
+) -> District:
     settings = await db.get("settings")
     depth = {"role": "chw_supervisor", "depth": 1, "report_depth": 1}
     settings["settings"]["replication_depth"] = [depth]
@@ -109,6 +120,7 @@ async def district(client: TestClient[Any, Any], db: Database, make_user: Callab
     ]
     rows = await db.bulk_docs(documents)
     assert all(row.get("ok") for row in rows), rows
-    district = District(client, db, asha, sue)
+    district = District(client, db, asha, sue, indexer)
+    await district.level()
     await district.settings_arrived(rev)
     return district

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from aiohttp import web
+
+from core.config import Config
+from tests.conftest import eventually, serving
+from tests.core.cutting_proxy import CuttingProxy
+
+GET_IDS = "/api/v1/replication/get-ids"
 H1 = {"_id": "H1", "parent": {"_id": "D1"}}
 H2 = {"_id": "H2", "parent": {"_id": "D1"}}
 A1 = {"_id": "A1", "parent": H1}
@@ -18,17 +28,23 @@ async def test_answers_tell_how_many_changes_are_missing(district: Any, indexer:
     await indexer.close()
     await district.db.bulk_docs([visit("new", "P1"), visit("foreign", "C2")])
 
-    listed = await district.client.get("/api/v1/replication/get-ids", headers=district.asha)
-    feed = await district.get("_changes")
-    every = await district.get("_all_docs")
+    async def told() -> list[str | None]:
+        paths = (GET_IDS, "/api/v1/users-info", "/medic/_changes", "/medic/_all_docs")
+        answers = [await district.client.get(path, headers=district.asha) for path in paths]
+        return [answer.headers.get("X-Replication-Lag") for answer in answers]
 
-    assert [answer.headers.get("X-Replication-Lag") for answer in (listed, feed, every)] == ["2", "2", "2"]
+    async def all_told() -> bool:
+        return await told() == ["2"] * 4
+
+    await eventually(all_told)  # CouchDB is asked once a second
 
 
 async def test_an_index_that_is_level_has_no_lag_header(district: Any) -> None:
     await district.db.put(visit("new", "P1"))
 
-    answer = await district.client.get("/api/v1/replication/get-ids", headers=district.asha)
+    await district.level()
+
+    answer = await district.client.get(GET_IDS, headers=district.asha)
 
     assert "X-Replication-Lag" not in answer.headers
     assert "new" in {each["id"] for each in (await answer.json())["doc_ids_revs"]}
@@ -99,10 +115,81 @@ async def test_a_document_is_judged_by_what_it_says_now(district: Any, indexer: 
     assert "R1" not in {row["id"] for row in included["results"]}
 
 
-async def test_a_phone_that_pushes_then_pulls_sees_its_documents(district: Any) -> None:
-    for number in range(5):
-        await district.json("POST", "_bulk_docs", json={"docs": [visit(f"mine{number}", "P1")]})
+async def test_a_phone_that_pushes_then_pulls_sees_its_documents(district: Any, config: Config) -> None:
+    # Whichever process of the machine took the documents, and whichever is asked.
+    async with serving(config) as other:
+        for number, (first, second) in enumerate([(district.client, other), (other, district.client)] * 3):
+            mine = f"mine{number}"
+            rev = f"1-{number:032x}"
+            docs = [{**visit(mine, "P1"), "_rev": rev}] if number % 2 else [visit(mine, "P1")]
+            pushed = {"docs": docs, "new_edits": not number % 2}
+            since = (await (await second.get("/medic/_changes?since=now", headers=district.asha)).json())["last_seq"]
 
-        listed = await district.get_ids()
+            await first.post("/medic/_bulk_docs", json=pushed, headers=district.asha)
+            listed = await (await second.get(GET_IDS, headers=district.asha)).json()
+            await first.delete(f"/medic/{mine}", params={"rev": rev_in(listed, mine)}, headers=district.asha)
+            news = await (await second.get("/medic/_changes", params={"since": since}, headers=district.asha)).json()
 
-        assert f"mine{number}" in {each["id"] for each in listed["doc_ids_revs"]}
+            assert [row["deleted"] for row in news["results"] if row["id"] == mine] == [True]
+
+
+def rev_in(listed: Any, doc_id: str) -> str:
+    return next(str(each["rev"]) for each in listed["doc_ids_revs"] if each["id"] == doc_id)
+
+
+class SlowToTell(CuttingProxy):
+    """A CouchDB that does not tell, until `told` is set, what has changed; held feeds go on."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target, at=10**9, answered=True, stays_away=False)
+        self.told = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path.endswith("/_changes") and "feed" not in request.query:
+            self.asked.set()
+            await self.told.wait()
+        return await super().answer(request)
+
+
+@asynccontextmanager
+async def slow_to_tell(config: Config) -> AsyncIterator[tuple[Any, SlowToTell]]:
+    """The API on such a CouchDB, and that."""
+    proxy = SlowToTell(config.server_url)
+    await proxy.server.start_server()
+    name, password = config.couch_admin
+    url = f"http://{name}:{password}@127.0.0.1:{proxy.server.port}/{config.database}"
+    try:
+        async with serving(config.with_couch_url(url)) as client:
+            yield client, proxy
+    finally:
+        proxy.told.set()
+        await proxy.server.close()
+        await proxy.session.close()
+
+
+async def test_a_list_waits_for_couchdb_only_after_ones_own_writes(district: Any, config: Config) -> None:
+    async with slow_to_tell(config) as (client, couchdb):
+        untouched = await client.get(GET_IDS, headers=district.asha)
+        feed = await client.get("/medic/_changes", headers=district.asha)
+        stored = await client.put("/medic/mine", json=visit("mine", "P1"), headers=district.asha)
+        foreign = await client.get(GET_IDS, headers=district.sue)
+        couchdb.asked.clear()
+        listing = asyncio.create_task(client.get(GET_IDS, headers=district.asha))
+        await couchdb.asked.wait()
+        couchdb.told.set()
+        listed = await listing
+
+        assert (untouched.status, feed.status, stored.status, foreign.status) == (200, 200, 201, 200)
+        assert rev_in(await listed.json(), "mine") == (await stored.json())["rev"]
+        assert "X-Replication-Lag" not in listed.headers
+
+
+async def test_an_own_write_that_is_not_in_a_list_is_told(district: Any, indexer: Any) -> None:
+    await district.get_ids()
+    await indexer.close()
+    await district.call("PUT", "mine", json=visit("mine", "P1"))
+
+    listed = await district.client.get(GET_IDS, headers=district.asha)
+
+    assert int(listed.headers["X-Replication-Lag"]) >= 1
