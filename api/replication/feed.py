@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -83,8 +83,11 @@ class Feed:
     async def _add_found(self, found: Found, since: Place, epoch: str) -> None:
         """Rows with their sequences: continuing from the last one, or from `last_seq`, is continuing from the end."""
         couch_seq = await self.access.position_before(since.change)
-        for change, row in found.rows:
-            self._add(str(Position(replace(found.on_the_way, change=change), epoch, couch_seq)), row)
+        position = Position(found.on_the_way, epoch, couch_seq)
+        for start in range(0, len(found.rows), ROWS_PAGE):
+            for change, row in found.rows[start : start + ROWS_PAGE]:
+                self._add(position.text_at(change), row)
+            await asyncio.sleep(0)  # others' turn
         complete = found.place.whole == found.place.change
         if complete and found.rows:
             change, row = found.rows[-1]
@@ -132,6 +135,7 @@ class Feed:
             if params.all_leaves:
                 await self._add_leaves(rows)
             yield await self._with_docs(rows) if params.include_docs else rows
+            await asyncio.sleep(0)  # others' turn, also where the client takes everything at once
 
     async def _add_leaves(self, rows: list[dict[str, Any]]) -> None:
         """`style=all_docs`: every leaf revision, winner first, as CouchDB has them now."""

@@ -40,9 +40,13 @@ class Position:
         return cls(Place.at(state.change), state.epoch, state.couch_seq)
 
     def __str__(self) -> str:
+        return self.text_at(self.place.change)
+
+    def text_at(self, change: int) -> str:
+        """The position of a client that has come to that change from the same place."""
         place = self.place
-        partly = "" if place.whole == place.change else f"-{place.whole}-{place.seen}"
-        return f"{place.change}-{self.epoch}{partly}.{self.couch_seq}"
+        partly = "" if place.whole == change else f"-{place.whole}-{place.seen}"
+        return f"{change}-{self.epoch}{partly}.{self.couch_seq}"
 
     def local(self, state: State) -> Place | None:
         """The place to continue from in this index; None when only CouchDB can tell."""
