@@ -76,14 +76,15 @@ class Retries:
         now_ms = ms_of(self.now())
         known = await self.db.get_many(PREFIX + failure.doc_id for failure in failures)
         docs = [after(known.get(PREFIX + failure.doc_id), failure, now_ms) for failure in failures]
-        for doc, row in zip(docs, await self.db.bulk_docs(docs), strict=True):
+        for failure, doc, row in zip(failures, docs, await self.db.bulk_docs(docs), strict=True):
             if problem := from_row(row):
                 raise Unavailable(f"{doc['_id']} could not be stored: {problem.message}")
             self._index(doc)
             if doc["state"] == "failed":
                 log.error("gave up on %s after %d attempts: %s", doc["doc_id"], doc["attempts"], doc["error"])
             else:
-                log.warning("%s will be tried again: %s", doc["doc_id"], doc["error"])
+                level = logging.WARNING if failure.counts else logging.INFO
+                log.log(level, "%s will be tried again: %s", doc["doc_id"], doc["error"])
 
     async def settle(self, doc_ids: Iterable[str]) -> None:
         """Forget those that went well after all."""
