@@ -16,6 +16,7 @@ from core.couch.client import Couch
 
 BROWSER = Path(__file__).parents[1] / "clients" / "browser"
 UNPACKED = BROWSER / "unpacked"
+PATIENCE_MS = 30_000  # with a page: on a busy machine the indexes of an upgrade take their time
 
 
 @pytest.fixture
@@ -45,6 +46,7 @@ async def chromium() -> AsyncIterator[Any]:
         env |= {"LD_LIBRARY_PATH": str(UNPACKED / "al2023" / "lib"), "FONTCONFIG_FILE": str(BROWSER / "fonts.conf")}
     if program is None:
         pytest.skip("chromium is not installed")
+    playwright_api.expect.set_options(timeout=PATIENCE_MS)
     async with playwright_api.async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], env=env)
         yield browser

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -126,7 +127,8 @@ def test_a_malformed_couch_url_is_one_sentence(tmp_path: Path, couch_url: str, w
 
 
 def test_a_wrong_couchdb_password_is_one_sentence(tmp_path: Path, couch_url: str) -> None:
-    wrong = couch_url.replace(":secret@", ":wrong@") + "/medic"
+    parts = urlsplit(couch_url)
+    wrong = f"{parts.scheme}://nobody:wrong@{parts.netloc.rpartition('@')[2]}/medic"
 
     assert_refused(run("serve", "--port", "0", "--data", str(tmp_path), COUCH_URL=wrong), "user name or password")
 

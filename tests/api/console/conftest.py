@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient
 
 from core.config import Config
 from core.couch.client import Couch, Database
-from tests.api.conftest import chromium
+from tests.api.conftest import PATIENCE_MS, chromium
 from tests.conftest import basic, indexing, new_config, prepared, serving
 
 ON_ONE_LOOP = [
@@ -83,7 +83,7 @@ async def console(couch_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
         client = await stack.enter_async_context(serving(config))
         context = await browser.new_context(locale="en-GB", timezone_id="UTC")
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE_MS)
         console = Console(client, couch, couch.db(config.database), config, page)
         page.on("console", lambda told: console.complaints.append(told.text) if told.type == "error" else None)
         page.on("pageerror", lambda error: console.complaints.append(str(error)))

@@ -281,7 +281,8 @@ async def test_the_head_of_an_attachment_is_told_like_the_attachment(district: A
         headers={**district.asha, "Content-Type": "image/png"},
     )
 
-    head = await district.call("HEAD", "R1/a/note.txt")
+    as_it_is = {**district.asha, "Accept-Encoding": "identity"}
+    head = await district.client.head("/medic/R1/a/note.txt", headers=as_it_is)
     foreign = await district.call("HEAD", "R6/a/note.txt")
 
     assert (put.status, head.status, head.headers["Content-Length"]) == (201, 200, "5")
