@@ -67,7 +67,7 @@ def test_all_paths_agree_with_the_naive_rules(history: list[Any], user: Body, li
 def test_purged_documents_are_in_no_list_and_no_feed(
     history: list[Any], user: Body, limits: list[Body], marked: set[str]
 ) -> None:
-    # REPL-52, REPL-55..57, REPL-78
+    # REPL-52, REPL-55..57, REPL-78, REPL-148
     scope = scope_for(user, limits)
     world = World()
     for role_set in (scope.role_set, role_set_hash(["others"])):
@@ -100,6 +100,7 @@ def test_purged_documents_are_in_no_list_and_no_feed(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(history=histories, user=users, limits=role_limits)
 def test_an_index_kept_up_to_date_equals_a_rebuilt_one(history: list[Any], user: Body, limits: list[Body]) -> None:
+    # REPL-144
     scope = scope_for(user, limits)
     world = World()
     for batch in history:

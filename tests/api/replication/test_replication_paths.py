@@ -248,6 +248,14 @@ async def test_visible_deleted_documents_among_requested_ids(district: Any) -> N
     assert answer["rows"][1] == {"id": "R6", "error": "forbidden"}
 
 
+async def test_an_answer_by_ids_has_nothing_but_rows(district: Any) -> None:
+    # REPL-99: neither `total_rows` nor `offset`
+    by_ids = await district.json("POST", "_all_docs?include_docs=true", json={"keys": ["R1"]})
+
+    assert set(by_ids) == {"rows"}
+    assert by_ids["rows"][0]["doc"]["_id"] == "R1"
+
+
 async def test_database_info_is_the_least_pouchdb_needs(district: Any) -> None:
     info = await district.json("GET", "")
 
