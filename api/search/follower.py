@@ -8,14 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from api.access.readers import give_way
 from api.search.tokens import Content, content_of
 from api.search.writer import SearchWriter
-from core.couch.changes import Batch, change_of
+from core.couch.changes import Batch, read_backlog
 from core.couch.client import Database
 from core.errors import DomainError
 
@@ -94,7 +94,7 @@ class SearchFollower:
             log.info("search index follows %s from %s", self.db.name, writer.state.couch_seq[:24])
             while self._is_in_place(inode):
                 if self._missed and not self._access_is_behind:
-                    await self._read_on(writer)
+                    await self._read_on(writer, inode)
                 elif self._offers and not self._missed:
                     await self._apply(writer, self._offers.popleft())
                 else:
@@ -109,22 +109,26 @@ class SearchFollower:
             async with asyncio.timeout(LOOK_EVERY_S):
                 await self._news.wait()
 
-    async def _read_on(self, writer: SearchWriter) -> None:
-        """Read a page by itself. After the last one, whatever was offered since the page was asked for joins on.
+    async def _read_on(self, writer: SearchWriter, inode: int) -> None:
+        """Read by itself while the access index is level. Whatever is offered from the last page's request on joins on.
 
         Such a batch may repeat what the page had; what is older in it is put right by the next one.
         """
         self._offers.clear()
         self._missed = False
+        complete = False
         try:
-            answer = await self.db.changes(writer.state.couch_seq, limit=BATCH, include_docs=True)
-        except BaseException:
-            self._missed = True
-            raise
-        changes = tuple(change_of(row) for row in answer["results"])
-        batch = Batch(changes, str(answer["last_seq"]), int(answer.get("pending") or 0))
-        self._missed |= batch.pending > 0
-        await self._apply(writer, batch)
+            async with aclosing(read_backlog(self.db, writer.state.couch_seq, limit=BATCH)) as pages:
+                async for batch in pages:
+                    if batch.pending:  # the next page has just been asked for
+                        self._offers.clear()
+                        self._missed = False
+                    await self._apply(writer, batch)
+                    complete = not batch.pending
+                    if self._access_is_behind or not self._is_in_place(inode):
+                        break
+        finally:
+            self._missed |= not complete
 
     async def _apply(self, writer: SearchWriter, batch: Batch) -> None:
         await self._on_thread(write, writer, batch)
