@@ -20,7 +20,7 @@ def line_plot(series: Sequence[tuple[str, Series]], begin_ms: int, end_ms: int) 
     highest = max((value for _, points in series for _, value in points if value is not None), default=0)
     top = round_above(highest)
     chart: Any = leather.Chart()
-    chart.add_x_scale(utc(begin_ms), utc(end_ms))
+    chart.set_x_scale(between(leather.Temporal, utc(begin_ms), utc(end_ms)))
     chart.add_y_scale(0, top)
     step_ms = HOURS_APART * 3_600_000
     moments = range(begin_ms - begin_ms % step_ms + step_ms, end_ms, step_ms)
@@ -49,6 +49,16 @@ def drawing() -> Any:
     theme.tick_color = "#8883"
     theme.zero_color = "#888"
     return leather
+
+
+def between(temporal: Any, begin: datetime, end: datetime) -> Any:
+    """A scale from one edge of the plot to the other: leather's own goes on to a round time."""
+
+    class Window(temporal):  # type: ignore[misc]
+        def project(self, value: datetime, range_min: float, range_max: float) -> float:
+            return range_min + (range_max - range_min) * ((value - begin) / (end - begin))
+
+    return Window(begin, end)
 
 
 def round_above(highest: float) -> float:
