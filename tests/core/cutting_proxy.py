@@ -25,6 +25,7 @@ class CuttingProxy:
         self.written_first = answered
         self.stays_away = stays_away
         self.writes = 0
+        self.before_bulk: Callable[[], Awaitable[object]] | None = None
         self.after_bulk: Callable[[], Awaitable[object]] | None = None
         self.session = aiohttp.ClientSession(auto_decompress=False)
         app = web.Application(client_max_size=2**26)
@@ -43,8 +44,11 @@ class CuttingProxy:
         is_cut = is_write and self.writes == self.at
         if is_cut and not self.written_first:
             return self.cut(request)
+        is_bulk = request.path.endswith("/_bulk_docs")
+        if is_bulk and self.before_bulk is not None:
+            await self.before_bulk()
         answer = await self.pass_on(request)
-        if request.path.endswith("/_bulk_docs") and self.after_bulk is not None:
+        if is_bulk and self.after_bulk is not None:
             await self.after_bulk()
         if is_cut:
             return self.cut(request)

@@ -131,6 +131,28 @@ async def test_a_conflict_on_the_last_document_takes_back_the_others(
     assert (await users.get(doc_id))["roles"] == ["other"]
 
 
+async def test_a_conflict_on_one_of_the_documents_takes_back_the_others(
+    db: Database, config: Config, district: Doc, name: str
+) -> None:
+    """The profile appears between the check of its name and the write of place, person and profile."""
+    profile = {"_id": f"org.couchdb.user:{name}", "type": "user-settings", "name": name, "roles": ["other"]}
+    before = await doc_ids(db)
+
+    async def somebody_else_comes_first() -> None:
+        if await db.find(profile["_id"]) is None:
+            await db.put(profile)
+
+    async with cutting(config, at=10**6, answered=False, stays_away=False) as (behind_proxy, proxy):
+        proxy.before_bulk = somebody_else_comes_first
+        with pytest.raises(Conflict):
+            await make_user(behind_proxy, name)
+
+    assert await doc_ids(db) == before | {profile["_id"]}  # EP-USR-30
+    assert await notes(db) == []
+    assert (await db.get(profile["_id"]))["roles"] == ["other"]
+    assert await db.couch.db("_users").find(profile["_id"]) is None
+
+
 async def test_what_may_still_be_under_way_is_left_alone(
     db: Database, config: Config, district: Doc, name: str
 ) -> None:
