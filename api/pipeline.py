@@ -61,7 +61,7 @@ async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
     log.debug("%s %s", request.method, path)
     try:
         response = await route(request, handler, path)
-        compress(request, response)
+        await compress(request, response)
         status = response.status
         return response
     except web.HTTPException as redirect:

@@ -151,3 +151,12 @@ async def test_with_the_index_one_read_fetches_all(client: Client, db: Database,
 
     assert counting.paths == ["/_bulk_get"]  # MOD-46
     assert rows == await ask(client, ["r-visit", "p-neema"])
+
+
+async def test_a_large_answer_is_compressed(client: Client, db: Database) -> None:
+    await db.put({"_id": "long", "type": "note", "text": "well " * 40_000})
+    answer = await client.post(PATH, json={"doc_ids": ["long"]}, headers={"Accept-Encoding": "gzip"})
+    [row] = await answer.json()
+
+    assert answer.headers["Content-Encoding"] == "gzip"  # AUTH-8
+    assert len(row["doc"]["text"]) == 200_000
