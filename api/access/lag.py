@@ -50,7 +50,7 @@ class Lag:
                     await self._pass(await self._goal_after(written_at_s))
             missing = await self._missing()
             return missing if written_at_s <= self._passed_s else max(1, missing)
-        if time.monotonic() - self._asked_at_s > ASKED_EVERY_S:
+        if time.monotonic() - self._asked_at_s > ASKED_EVERY_S and not self._asking:
             with suppress(TimeoutError, DomainError):
                 async with asyncio.timeout(MOMENT_S):
                     await asyncio.shield(self._ask())
@@ -64,7 +64,7 @@ class Lag:
             return state.pending
         if state.change >= goal.change:
             self._passed_s = max(self._passed_s, goal.asked_at_s)
-        return max(0, goal.change - state.change)
+        return max(goal.change - state.change, state.pending)
 
     async def _pass(self, goal: Goal) -> None:
         """Wait until the index is there, whatever CouchDB tells meanwhile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -193,3 +194,27 @@ async def test_an_own_write_that_is_not_in_a_list_is_told(district: Any, indexer
     listed = await district.client.get(GET_IDS, headers=district.asha)
 
     assert int(listed.headers["X-Replication-Lag"]) >= 1
+
+
+async def put_then_list(client: Any, user: Any) -> set[str]:
+    await client.put("/medic/mine", json=visit("mine", "P1"), headers=user)
+    listed = await client.get(GET_IDS, headers=user)
+    return {each["id"] for each in (await listed.json())["doc_ids_revs"]}
+
+
+async def test_times_of_writes_from_before_the_machine_was_started_again(district: Any, config: Config) -> None:
+    with config.last_writes.open("r+b") as file:
+        array("d", [1e12] * 65_536).tofile(file)
+    async with serving(config) as restarted:
+        listed = await put_then_list(restarted, district.asha)
+        again = await restarted.get(GET_IDS, headers=district.asha)
+
+        assert "mine" in listed
+        assert "X-Replication-Lag" not in again.headers
+
+
+async def test_where_times_cannot_be_shared_a_process_still_waits_for_its_own(district: Any, config: Config) -> None:
+    config.last_writes.unlink()
+    config.last_writes.mkdir()
+    async with serving(config) as alone:
+        assert "mine" in await put_then_list(alone, district.asha)
