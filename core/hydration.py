@@ -23,6 +23,7 @@ from core.lineage import (
 
 log = logging.getLogger(__name__)
 
+MOST_NAMED = 5  # in a warning
 BATCH = 250  # documents read and hydrated at once: what bounds the memory of a long list
 
 
@@ -38,6 +39,7 @@ class Nearby(NamedTuple):
 
 
 # May be behind, incomplete or empty: it only saves reads, and is believed as far as the documents themselves agree.
+# What nobody notices is a contact written a moment ago that shares a shortcode with another and has the lower id.
 Foresee = Callable[[Collection[str]], Awaitable[Nearby]]
 
 
@@ -144,9 +146,9 @@ async def find_by_shortcodes(db: Database, shortcodes: Iterable[str]) -> dict[st
 
 def lowest(shortcode: str, owners: Sequence[Doc]) -> Doc:
     """The one of its contacts that the shortcode means (HYD-4)."""
-    ids = {doc["_id"] for doc in owners}
+    ids = sorted({doc["_id"] for doc in owners})
     if len(ids) > 1:
-        log.warning("shortcode %s is shared by %s", shortcode, ", ".join(sorted(ids)))
+        log.warning("shortcode %s is shared by %d contacts: %s", shortcode, len(ids), ", ".join(ids[:MOST_NAMED]))
     return min(owners, key=lambda doc: str(doc["_id"]))
 
 

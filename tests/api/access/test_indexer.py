@@ -16,6 +16,7 @@ from api.access.rules import Kind, Scope, facts_of, names_of, visible
 from core.config import Config
 from core.couch.client import Couch, Database
 from core.errors import Unavailable
+from tests.conftest import indexing
 
 H1 = {"_id": "H1", "parent": {"_id": "D1"}}
 SCOPE = Scope(user_id="org.couchdb.user:asha", facilities=("H1",), contact_id="A1")
@@ -230,15 +231,13 @@ async def test_everybody_is_answered_while_the_index_is_locked(config: Config, i
     assert stalled_s < 2
 
 
-async def test_shortcodes_of_several_contacts_are_counted(indexer: Any, config: Config, db: Database) -> None:
+async def test_shortcodes_of_several_contacts_are_counted(config: Config, index: AccessIndex, db: Database) -> None:
     # HYD-4
     people = [("a", "1"), ("b", "1"), ("c", "2"), ("d", "3"), ("gone", "3"), ("e", "4")]
     await db.bulk_docs([{"_id": each, "type": "person", "patient_id": code} for each, code in people])
     await db.bulk_docs([{"_id": "f", "type": "clinic", "place_id": 4}])
     await db.delete("gone", (await db.get("gone"))["_rev"])
-    index = AccessIndex(config.access_index)
-    assert await index.catch_up(db, most_s=10) == 0
-    count = await index.count_shared_shortcodes()
-    await index.close()
+    async with indexing(config):
+        assert await index.catch_up(db, most_s=10) == 0
 
-    assert count == 2  # 1, and 4 of a person and a place
+        assert await index.count_shared_shortcodes() == 2  # 1, and 4 of a person and a place
