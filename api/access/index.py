@@ -6,7 +6,7 @@ import asyncio
 import math
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +35,16 @@ MOST_WAITED_FOR = 5000  # an index that is further behind is being built, and wa
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What CouchDB held when it was asked: passed by the index of that epoch once it has applied change `change`."""
+    """What CouchDB held when it was asked, and the index of that epoch at its change `begun` did not.
+
+    The index has it all when it has come to change `change` and has applied the first of what it lacked, `news`: of a
+    document that changes twice in a moment it may apply both revisions, where CouchDB counted one.
+    """
 
     epoch: str
+    begun: int
     change: int
+    news: Sequence[tuple[str, str]]  # ids and revisions
     asked_at_s: float
 
 
@@ -139,17 +145,28 @@ class AccessIndex:
         state = await self.state()
         answer = await db.changes(state.couch_seq, limit=LAG_PAGE)
         missing = len(answer["results"]) + int(answer.get("pending") or 0)
-        return Goal(state.epoch, state.change + missing, asked_at_s)
+        news = [(row["id"], row["changes"][0]["rev"]) for row in answer["results"]]
+        return Goal(state.epoch, state.change, state.change + missing, news, asked_at_s)
 
-    async def reach(self, goal: Goal, most_s: float) -> int:
-        """Wait until the index is there; how many changes it is behind after `most_s`."""
+    async def lacks(self, goal: Goal) -> int:
+        """How many changes the index is short of it."""
         state = await self.state()
         if state.epoch != goal.epoch:
             return state.pending or 1  # another file: nobody knows
-        missing = goal.change - state.change
-        if 0 < missing <= MOST_WAITED_FOR:
-            missing = goal.change - await self.watch.wait_past(goal.change - 1, most_s)
-        return max(0, missing)
+        if state.change < goal.change:
+            return goal.change - state.change
+        return await self._readers.ask(None, queries.count_unapplied, goal.begun, goal.news)
+
+    async def reach(self, goal: Goal, most_s: float) -> int:
+        """Wait until the index is there; how many changes it is short of it after `most_s`."""
+        until_s = time.monotonic() + most_s
+        while True:
+            change = (await self.state()).change
+            missing = await self.lacks(goal)
+            left_s = until_s - time.monotonic()
+            if not 0 < missing <= MOST_WAITED_FOR or left_s <= 0:
+                return missing
+            await self.watch.wait_past(max(goal.change - 1, change), left_s)
 
 
 def feed_changes(connection: sqlite3.Connection, scope: Scope, place: Place, limit: int, deletions: bool) -> Found:

@@ -59,11 +59,12 @@ class Lag:
     async def _missing(self) -> int:
         """By what CouchDB said last, to us or to the indexer."""
         state, goal = await self._index.state(), self._goal
-        if goal is None or goal.epoch != state.epoch:
+        if goal is None or goal.epoch != state.epoch or goal.asked_at_s <= self._passed_s:
             return state.pending
-        if state.change >= goal.change:
-            self._passed_s = max(self._passed_s, goal.asked_at_s)
-        return max(goal.change - state.change, state.pending)
+        missing = await self._index.lacks(goal)
+        if not missing:
+            self._passed_s = goal.asked_at_s
+        return max(missing, state.pending)
 
     async def _pass(self, goal: Goal) -> None:
         """Wait until the index is there, whatever CouchDB tells meanwhile."""

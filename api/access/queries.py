@@ -296,6 +296,15 @@ def stored_facts(connection: sqlite3.Connection, ids: Collection[str]) -> dict[s
     }
 
 
+def count_unapplied(connection: sqlite3.Connection, begun: int, news: Sequence[tuple[str, str]]) -> int:
+    """How many of these ids and revisions are neither in the index nor replaced there after change `begun`."""
+    found = named_nodes(connection, [doc_id for doc_id, _ in news], "id, rev, change")
+    applied = {doc_id: (rev, change or 0) for doc_id, rev, change in found}
+    unknown = (None, 0)
+    known = ((rev, *applied.get(doc_id, unknown)) for doc_id, rev in news)
+    return sum(rev != indexed_rev and change <= begun for rev, indexed_rev, change in known)
+
+
 # From documents and shortcodes to the contacts they mean or name, up the paths of these, and to the primary contacts.
 AROUND = f"""
 WITH named (n) AS (SELECT value FROM json_each(:named)),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from api.access import schema
 from api.access.feed import Place
+from api.access.identity import identity_of
 from api.access.index import AccessIndex
 from api.access.indexer import run_indexer
 from api.access.rules import Kind, Scope, facts_of, names_of, visible
+from api.access.writer import Entry, IndexWriter
 from core.config import Config
 from core.couch.client import Couch, Database
 from core.errors import Unavailable
@@ -241,3 +244,19 @@ async def test_shortcodes_of_several_contacts_are_counted(config: Config, index:
         assert await index.catch_up(db, most_s=10) == 0
 
         assert await index.count_shared_shortcodes() == 2  # 1, and 4 of a person and a place
+
+
+async def test_two_revisions_of_one_document_stand_for_no_other_document(
+    config: Config, index: AccessIndex, db: Database
+) -> None:
+    with closing(IndexWriter.open(config.access_index, await identity_of(db))) as writer:
+        seq = (await db.info())["update_seq"]
+        writer.apply([], seq, 0)
+        first = await db.put(CONTACTS[0])
+        latest = await db.put({**CONTACTS[0], "_rev": first, "name": "Ilala"})
+        await db.put(CONTACTS[1])
+        goal = await index.goal(db)
+        for rev in (first, latest):
+            writer.apply([Entry("H1", rev, False, facts_of(CONTACTS[0], "H1"))], seq, 0)
+
+        assert await index.reach(goal, most_s=0.0) == 1
