@@ -178,7 +178,7 @@ async def store(config: Config, arguments: argparse.Namespace) -> int | None:
         data = config.data / "store"
         return tell(maintenance.check(data) if arguments.check else maintenance.backup(data, arguments.backup))
     setup_logging(config, "store")
-    await run_store(machine.with_password(config))
+    await run_store(machine.with_password(config.replace(couch_url=None)))  # which names another server
     return None
 
 

@@ -89,6 +89,8 @@ def child_environment(config: Config) -> dict[str, str]:
         "PROMETHEUS_MULTIPROC_DIR": str(shared_metrics(config)),
         "PYTHONUNBUFFERED": "1",
     }
+    if config.admin_password:
+        env["OUTPOST_ADMIN"] = f"{config.admin_name}:{config.admin_password}"
     return env
 
 

@@ -46,7 +46,7 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     data = tmp_path_factory.mktemp("store")
     command = [sys.executable, "-m", "outpost", "store", "--store-port", str(port), "--data", str(data)]
-    env = {name: value for name, value in os.environ.items() if name != "COUCH_URL"}
+    env = {**os.environ, "COUCH_URL": "http://another:login@127.0.0.1:1/medic"}  # is no business of the store's
     process = subprocess.Popen([*command, "--admin", "admin:secret", "--log-level", "warning"], env=env)
     try:
         wait_for_http(f"http://127.0.0.1:{port}/_up")
