@@ -24,6 +24,7 @@ from api.keys import ACCESS, CONFIG, COUCH, DB, LAG, SEARCH, SESSIONS, SETTINGS,
 from api.login_limits import open_login_limits
 from api.pipeline import UNFINISHED
 from api.proxy import OPEN_FEEDS, UPSTREAM, open_upstream
+from api.replication.kept_lists import open_kept_lists
 from api.replication.logs import open_replication_log
 from api.search.index import SearchIndex
 from api.sessions import Sessions
@@ -111,6 +112,7 @@ LIFESPANS = (
     open_connected_users,
     open_access,
     open_replication_log,
+    open_kept_lists,
     infodoc_lifespan,
     audit_lifespan,
     incoming_lifespan,

@@ -142,6 +142,11 @@ class Config:
         return self.data / "last-writes"
 
     @property
+    def kept_lists(self) -> Path:
+        """Lists that phones were given by `get-ids?since=`; may be deleted at any time."""
+        return self.data / "kept-lists.sqlite"
+
+    @property
     def samples(self) -> Path:
         """What the deployment looked like lately, minute by minute; may be deleted at any time."""
         return self.data / "samples.sqlite"

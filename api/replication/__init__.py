@@ -96,10 +96,12 @@ async def answer_special(request: web.Request, user: User, scope: Scope, parts: 
     raise OfflineFirewall
 
 
-@describe(Operation(access=Access.OFFLINE, answers={200: IdsAndRevs, 304: None}, errors=(404,)))
+@describe(Operation(access=Access.OFFLINE, query=(lists.SINCE,), answers={200: IdsAndRevs, 304: None}, errors=(404,)))
 async def get_ids(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/replication/get-ids: id and rev of every document the caller's phone should have.
 
+    With `since` only what has changed after an earlier answer to such a request; all of it, and `full`, where that is
+    not known any more or `since` is empty.
     304 for an `If-None-Match` with the `ETag` of the answer before, when the list is the same. Offline users; for
     others the path does not exist. The older path with `initial-replication` answers the same.
     """

@@ -11,14 +11,16 @@ import orjson
 from aiohttp import web
 
 from api.access.index import AccessIndex
-from api.access.listing import Counts
+from api.access.listing import Counts, Listing
 from api.access.rules import Scope, facts_of
 from api.auth import current_user
 from api.keys import ACCESS, CONFIG, COUCH, DB, LAG
+from api.params import Param
 from api.replication.judge import deleted_facts, judge
+from api.replication.kept_lists import KEPT_LISTS
 from api.replication.logs import LIMIT, REPLICATION_LOG
 from api.replication.scope import user_scope
-from api.replication.tokens import Position
+from api.replication.tokens import LIST_MARK, Position, list_of
 from api.replication.upstream import bad_request, read_object
 from api.request_metrics import REQUEST_METRICS
 from api.responses import JSON_TYPE, Stream, json_response
@@ -32,6 +34,7 @@ ROWS_AT_ONCE = 2000
 BYTES_AT_ONCE = 262_144
 DOCS_AT_ONCE = 200
 LAG_HEADER = "X-Replication-Lag"
+SINCE = Param(name="since", about="`last_seq` of an earlier answer to such a request, or empty: only what has changed")
 
 # The bounds of a range, by their spelling in the query.
 STARTS = frozenset({"startkey", "start_key", "startkey_docid", "start_key_doc_id"})
@@ -51,7 +54,8 @@ def lag_headers(behind: int) -> dict[str, str]:
 async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
     """GET get-ids: id and rev of every document the phone should have, streamed in order of ids (REPL-85..89).
 
-    304 to a client that has this very list; its `last_seq` is then the older one, which is as good.
+    304 to a client that has this very list; its `last_seq` is then the older one, which is as good. With `since`, the
+    `last_seq` of an answer to such a request, what has changed after it, or everything with `full` (REPL-147).
     """
     with request.config_dict[REPLICATION_LOG].attempt(request, user) as attempt:
         access = request.config_dict[ACCESS]
@@ -70,6 +74,9 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
             "warn": listed >= LIMIT,
             "limit": LIMIT,
         }
+        since = SINCE.text(request)
+        if since is not None:
+            return json_response(await changes_of_list(request, user, since, found, head), headers=headers)
         response = Stream(headers={"Content-Type": JSON_TYPE, **headers})
         await response.prepare(request)
         await response.write(orjson.dumps(head)[:-1] + b',"doc_ids_revs":[')
@@ -78,6 +85,21 @@ async def get_ids(request: web.Request, user: User) -> web.StreamResponse:
         await response.write(b"]}")
         await response.write_eof()
         return response
+
+
+async def changes_of_list(
+    request: web.Request, user: User, since: str, found: Listing, head: dict[str, Any]
+) -> dict[str, Any]:
+    """What to add to the list of an earlier answer and what to take from it; `full` when that list is not known."""
+    change = await request.config_dict[KEPT_LISTS].since(user.name, list_of(since), found)
+    added, removed = change or (found.rows(), ())
+    return {
+        **head,
+        "last_seq": f"{head['last_seq']}{LIST_MARK}{found.digest}",
+        "full": change is None,
+        "added": added,
+        "removed": removed,
+    }
 
 
 async def get_deletes(request: web.Request, user: User) -> web.Response:

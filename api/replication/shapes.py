@@ -11,13 +11,20 @@ class IdAndRev(TypedDict):
 
 
 class IdsAndRevs(TypedDict):
-    """Everything a phone should have; `warn_docs` counts it without tasks."""
+    """Everything a phone should have; `warn_docs` counts it without tasks.
+
+    With `since`, in place of `doc_ids_revs`, what to add to an earlier list and what to take from it; all there is in
+    `added` when the answer is `full`.
+    """
 
     last_seq: str
     warn_docs: int
     warn: bool
     limit: int
-    doc_ids_revs: list[IdAndRev]
+    doc_ids_revs: NotRequired[list[IdAndRev]]
+    full: NotRequired[bool]
+    added: NotRequired[list[IdAndRev]]
+    removed: NotRequired[list[str]]
 
 
 class AskedDeletes(TypedDict):

@@ -12,6 +12,8 @@ NUMBER = r"\d{1,15}"
 TOKEN = re.compile(rf"({NUMBER})-([0-9a-f]{{12}})(?:-({NUMBER})-({NUMBER}))?\.(.*)", re.ASCII | re.DOTALL)
 LONGEST = 8192
 NO_EPOCH = "0" * 12
+LIST_MARK = "~"  # in the `last_seq` of a list that was kept, before the digest that names it
+LIST_NAME = re.compile(rf".*{LIST_MARK}([0-9a-f]{{32}})", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,18 @@ class Position:
         return Place.at(0) if self.couch_seq == "0" else None
 
 
+def list_of(since: str) -> str:
+    """The digest of the list that a `last_seq` belongs to; empty when it belongs to none."""
+    found = LIST_NAME.fullmatch(since)
+    return found[1] if found else ""
+
+
 def position_of(since: str, state: State) -> Position:
     """The position a client names by `since`: one of ours, `0`, `now`, or a sequence of CouchDB's.
 
     What is none of these begins at 0: everything is sent again, nothing is lost.
     """
+    since = since.partition(LIST_MARK)[0]
     if since == "now":
         return Position.at_end(state)
     found = TOKEN.fullmatch(since)
