@@ -51,9 +51,8 @@ class KeptLists:
     The file may be removed at any time, and may be unusable: then whole lists are given.
     """
 
-    def __init__(self, path: Path, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._now_s = now_s
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kept-lists")
 
@@ -79,10 +78,10 @@ class KeptLists:
         connection = self._opened()
         sql = "SELECT list FROM kept WHERE user = ? AND digest = ?"
         found = connection.execute(sql, (user, digest)).fetchone()
-        at_s = int(self._now_s())
+        at_s = int(time.time())
+        packed = zlib.compress(now.text, LEVEL)
         connection.execute("BEGIN IMMEDIATE")
         with connection:
-            packed = zlib.compress(now.text, LEVEL)
             connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)", (user, now.digest, at_s, packed))
             connection.execute(
                 "DELETE FROM kept WHERE user = :user AND digest NOT IN (:digest, :now) AND digest NOT IN"
@@ -96,17 +95,25 @@ class KeptLists:
         if self._connection is None or not self._path.exists():
             if self._connection is not None:
                 self._connection.close()
+                self._connection = None
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.executescript(SCHEMA)
+            self._connection = opened(self._path)
         return self._connection
 
     async def _on_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(SCHEMA)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def difference(before: bytes, now: bytes) -> Difference:
