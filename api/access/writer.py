@@ -246,6 +246,8 @@ class IndexWriter:
 
 def open_fitting(path: Path, identity: str) -> sqlite3.Connection | None:
     """The file at `path` if it is a whole index of that database in today's format."""
+    if not path.exists():
+        return None
     connection = None
     try:
         connection = schema.connect_writer(path)

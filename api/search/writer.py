@@ -109,6 +109,8 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def open_fitting(path: Path, identity: str) -> sqlite3.Connection | None:
     """The file at `path` if it is a whole index of that database in today's format, not yet worn out."""
+    if not path.exists():
+        return None
     connection = None
     try:
         connection = connect(path)
