@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from core.couch.client import Database, Doc
 from core.dates import ms_of
@@ -51,16 +52,17 @@ def visits_in(doc: Doc | None) -> dict[str, int]:
     return gateways if isinstance(gateways, dict) else {}
 
 
-async def read_queue(db: Database, sentinel_db: Database, now: datetime) -> Doc:
+async def read_queue(db: Database, sentinel_db: Database, now: datetime, **params: Any) -> Doc:
     """What waits for gateways, and when each came last: `{waiting, offered_often, gateways}`.
 
     `waiting`: `{state, count, oldest_due, ages}` of what is pending, and of what was offered and not acknowledged;
     `ages` counts by how long ago they were due, `{hour, day, week, older}`. At most 1000 of a state are counted.
     `offered_often`: how many were offered more than five times. `gateways`: `{name, last_exchange}`, the latest first.
+    `params` are of the view that has the messages, as `update="lazy"`.
     """
     pending, offered, ledger, visits = await asyncio.gather(
-        read_offers(db, "pending", MOST_COUNTED),
-        read_offers(db, "forwarded-to-gateway", MOST_COUNTED),
+        read_offers(db, "pending", MOST_COUNTED, **params),
+        read_offers(db, "forwarded-to-gateway", MOST_COUNTED, **params),
         db.get_local(LEDGER),
         sentinel_db.get_local(VISITS),
     )

@@ -41,9 +41,10 @@ class Offer:
         return list(found.values())
 
 
-async def read_offers(db: Database, state: str, limit: int) -> list[Offer]:
+async def read_offers(db: Database, state: str, limit: int, **params: Any) -> list[Offer]:
     """The messages in a state, the longest due first; a due time in the future holds nothing back (SMS-8)."""
-    rows = await db.view("medic", "messages_by_state", startkey=[state, 0], endkey=[state, {}], limit=limit)
+    between: dict[str, Any] = {"startkey": [state, 0], "endkey": [state, {}], "limit": limit}
+    rows = await db.view("medic", "messages_by_state", **between, **params)
     return Offer.from_rows(rows)
 
 

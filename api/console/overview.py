@@ -67,7 +67,7 @@ async def show_overview(request: web.Request) -> web.Response:
     numbers, worker, queue, samples, (texts, _) = await asyncio.gather(
         request.config_dict[METRICS].collect_v2(),
         collect_status(couch, config, time.time()),
-        queue_of(request),
+        queue_of(request, update="lazy"),  # the page waits for no index
         asyncio.to_thread(Samples(config.samples).since, moment_ms - DAY_MS),
         texts_and_branding(request),
     )

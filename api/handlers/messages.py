@@ -107,9 +107,11 @@ async def get_queue(request: web.Request) -> web.Response:
     return json_response(await queue_of(request))
 
 
-async def queue_of(request: web.Request) -> Doc:
-    config, couch = request.config_dict[CONFIG], request.config_dict[COUCH]
-    return await read_queue(request.config_dict[DB], couch.db(config.db_name("sentinel")), request.config_dict[NOW]())
+async def queue_of(request: web.Request, **params: Any) -> Doc:
+    """See `read_queue`."""
+    app = request.config_dict
+    sentinel_db = app[COUCH].db(app[CONFIG].db_name("sentinel"))
+    return await read_queue(app[DB], sentinel_db, app[NOW](), **params)
 
 
 @describe(CHANGE)

@@ -46,6 +46,7 @@ async def test_what_is_wrong_comes_first(console: Console) -> None:
         samples.add(now_ms - (5 - minute) * MINUTE_MS, {"index_behind": 10 + minute})
     forgotten = {"messages": [{"uuid": "u", "to": "+254700000001", "message": "Come"}], "state": "pending"}
     await console.db.put({"_id": "unsent", "type": "data_record", "reported_date": 1000, "tasks": [forgotten]})
+    await console.db.view("medic", "messages_by_state", limit=1, reduce=False)  # its index has the message then
     logs = console.couch.db(console.config.db_name("logs"))
     await logs.put({"_id": "replication-count-asha", "user": "asha", "count": 9000})
     page = await console.open("/admin/overview")
