@@ -99,8 +99,9 @@ class Indexer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._run(self.writer.close)
+        closing = asyncio.wrap_future(self._thread.submit(self.writer.close))
         self._thread.shutdown(wait=False)
+        await asyncio.shield(closing)  # who is told to stop meanwhile does not leave the file locked
 
     async def follow(self) -> None:
         """Apply the feed, batch after batch, and offer each to the search index.
