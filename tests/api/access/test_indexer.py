@@ -222,14 +222,18 @@ async def test_everybody_is_answered_while_the_index_is_locked(config: Config, i
     writer.execute("BEGIN EXCLUSIVE")  # which shuts out readers, as SQLite does for a moment when it repairs a file
     loop = asyncio.get_running_loop()
 
+    others_turn = asyncio.Event()
     asked = asyncio.create_task(index.state())
     before_s = loop.time()
-    await asyncio.sleep(0.01)
+    loop.call_soon(others_turn.set)  # after the question was put for the first time
+    await others_turn.wait()
     stalled_s = loop.time() - before_s
+    still_asking = not asked.done()
     writer.execute("COMMIT")
     state = await asked
     writer.close()
 
+    assert still_asking
     assert state.identity == "test"
     assert stalled_s < 2
 
