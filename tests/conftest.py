@@ -53,7 +53,7 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://admin:secret@127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(30)
 
 
 def wait_for_http(url: str, within_s: float = 60.0) -> None:
@@ -124,7 +124,7 @@ class Background:
 
     async def close(self) -> None:
         self.stop.set()
-        done, _ = await asyncio.wait({self.task}, timeout=10)
+        done, _ = await asyncio.wait({self.task}, timeout=30)
         assert done, "it did not stop in time"
         self.task.result()
 
@@ -200,7 +200,7 @@ async def make_user(couch: Couch, config: Config) -> AsyncIterator[Callable[...,
         await users.delete(doc["_id"], doc["_rev"])
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], within_s: float = 10.0) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any]], within_s: float = 30.0) -> Any:
     """Wait until the condition gives something truthy, and return it."""
     deadline = time.monotonic() + within_s
     while True:

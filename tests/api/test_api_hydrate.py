@@ -143,7 +143,7 @@ async def test_only_online_users_may_hydrate(client: Client, make_user: Any, met
 async def test_with_the_index_one_read_fetches_all(client: Client, db: Database, indexer: Any, config: Config) -> None:
     await db.bulk_docs(FAMILY)
     index = AccessIndex(config.access_index)
-    assert await index.catch_up(db, most_s=10) == 0
+    assert await index.catch_up(db, most_s=30) == 0
     counting = CountingDatabase(db)
 
     rows = [row async for batch in hydrate_ids(counting, ["r-visit", "p-neema"], index.around) for row in batch]

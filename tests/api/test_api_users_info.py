@@ -35,7 +35,7 @@ async def load_district(client: Client, db: Database) -> None:
 
 
 async def level(client: Client, db: Database) -> None:
-    assert await client.app[ACCESS].catch_up(db, most_s=10) == 0
+    assert await client.app[ACCESS].catch_up(db, most_s=30) == 0
 
 
 async def test_offline_caller_gets_her_own_count(client: Client, db: Database, make_user: Any) -> None:

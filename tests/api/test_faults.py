@@ -57,15 +57,15 @@ async def until_up(session: aiohttp.ClientSession, url: str) -> None:
 
 async def test_a_client_that_goes_ends_its_request_to_couchdb(front: Client, scripted: ScriptedCouch) -> None:
     request = asyncio.create_task(front.get("/medic/hang"))
-    await asyncio.wait_for(scripted.arrived.wait(), 5)
+    await asyncio.wait_for(scripted.arrived.wait(), 30)
     request.cancel()
 
-    await asyncio.wait_for(scripted.given_up.wait(), 5)
+    await asyncio.wait_for(scripted.given_up.wait(), 30)
 
 
 async def test_a_write_is_finished_although_its_client_has_gone(front: Client, scripted: ScriptedCouch) -> None:
     request = asyncio.create_task(front.put("/medic/doc", json={}))
-    await asyncio.wait_for(scripted.arrived.wait(), 5)
+    await asyncio.wait_for(scripted.arrived.wait(), 30)
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
     scripted.release.set()
@@ -143,7 +143,7 @@ async def test_the_server_finishes_a_request_before_it_stops(scripted: ScriptedC
     async with aiohttp.ClientSession(headers=ADMIN) as session:
         await until_up(session, url)
         request = asyncio.create_task(session.put(f"{url}/medic/doc", json={}))
-        await asyncio.wait_for(scripted.arrived.wait(), 5)
+        await asyncio.wait_for(scripted.arrived.wait(), 30)
         stop.set()
         scripted.release.set()
         async with await request as answer:
@@ -160,12 +160,12 @@ async def test_a_write_whose_client_has_gone_is_finished_before_the_server_stops
     async with aiohttp.ClientSession(headers=ADMIN) as session:
         await until_up(session, url)
         request = asyncio.create_task(session.put(f"{url}/medic/doc", json={}))
-        await asyncio.wait_for(scripted.arrived.wait(), 5)
+        await asyncio.wait_for(scripted.arrived.wait(), 30)
         request.cancel()
         await asyncio.gather(request, return_exceptions=True)
     stop.set()
     scripted.release.set()
-    await asyncio.wait_for(server, 10)
+    await asyncio.wait_for(server, 30)
 
     assert scripted.stored == ["doc"]
 
@@ -176,7 +176,7 @@ async def test_two_workers_share_an_address(scripted: ScriptedCouch, scripted_co
     async with aiohttp.ClientSession() as session:
         await until_up(session, f"http://127.0.0.1:{scripted_config.port}")
     stop.set()
-    await asyncio.wait_for(asyncio.gather(*workers), 10)
+    await asyncio.wait_for(asyncio.gather(*workers), 30)
 
 
 async def test_a_taken_port_is_an_error(scripted: ScriptedCouch, scripted_config: Config) -> None:

@@ -131,7 +131,7 @@ def running(embedded_store: str, tmp_path_factory: pytest.TempPathFactory) -> It
         assert "unhandled error" not in (data / "log").read_text()
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(30)
 
 
 def prepared(running: Running, database: str) -> Running:

@@ -196,7 +196,7 @@ def test_one_answer_tells_of_all_workers(embedded_store: str, tmp_path: Path) ->
         assert requests_of_info(asked()) == before + 40
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(30)
 
 
 def requests_of_info(found: Samples) -> float:

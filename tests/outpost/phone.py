@@ -39,7 +39,7 @@ class Phone:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            await asyncio.wait_for(self.process.wait(), 10)
+            await asyncio.wait_for(self.process.wait(), 30)
         except TimeoutError:
             self.process.kill()
             await self.process.wait()

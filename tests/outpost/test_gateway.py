@@ -52,7 +52,7 @@ async def reply_about(http: httpx.AsyncClient, name: str) -> dict[str, Any]:
     async def handed_out() -> dict[str, Any] | None:
         return next((message for message in await exchange(http) if name in message["content"]), None)
 
-    reply: dict[str, Any] = await eventually(handed_out, 5)
+    reply: dict[str, Any] = await eventually(handed_out, 30)
     return reply
 
 
@@ -146,4 +146,4 @@ async def test_an_unknown_sender_is_stored_and_answered(deployment: Deployment, 
         async def answered() -> bool:
             return any(each["to"] == "+254711999999" for each in await exchange(http))
 
-        assert await eventually(answered, 5)
+        assert await eventually(answered, 30)

@@ -165,11 +165,11 @@ async def test_it_waits_for_a_couchdb_that_is_not_up_yet_and_says_so(tmp_path: P
     )
     assert process.stderr is not None
 
-    line = await asyncio.wait_for(process.stderr.readline(), 20)
+    line = await asyncio.wait_for(process.stderr.readline(), 30)
     process.send_signal(signal.SIGTERM)
 
     assert b"waiting for CouchDB" in line
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
 def test_two_servers_do_not_share_a_data_folder(fresh: Deployment, tmp_path: Path) -> None:
@@ -238,5 +238,5 @@ async def test_parts_run_alone_on_a_couchdb_that_nobody_has_prepared(couch_url: 
             for process in processes:
                 process.send_signal(signal.SIGTERM)
 
-    assert [await asyncio.wait_for(process.wait(), 10) for process in processes] == [0, 0, 0]
+    assert [await asyncio.wait_for(process.wait(), 30) for process in processes] == [0, 0, 0]
     remove(couch_url, deployment.database)

@@ -27,7 +27,7 @@ def running(log: Path, *arguments: str, **env: str) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(30)
 
 
 def progress_of(client: httpx.Client, *, completed: bool) -> httpx.Response:

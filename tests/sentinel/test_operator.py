@@ -34,7 +34,7 @@ async def controls(deployment: Deployment, config: Config, clock: Clock) -> Asyn
     await eventually(state_is(deployment, paused=False))
     yield controls
     stop.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)
 
 
 def state_is(deployment: Deployment, **values: Any) -> Callable[[], Awaitable[Any]]:

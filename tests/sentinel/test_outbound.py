@@ -62,7 +62,7 @@ async def service() -> AsyncIterator[Service]:
 @pytest.fixture
 async def push(deployment: Deployment) -> AsyncIterator[Callable[..., Awaitable[dict[str, Any]]]]:
     """`await push()`: one run of the job."""
-    async with httpx.AsyncClient(timeout=0.5) as client:
+    async with httpx.AsyncClient(timeout=30) as client:
 
         async def run(**secrets: str) -> dict[str, Any]:
             async def secret(key: str) -> str | None:
@@ -245,7 +245,7 @@ async def test_revision_queued_during_a_push_is_not_lost(  # OUT-7
     auth = {"type": "header", "name": "Authorization", "value_key": "k"}
     await configure(deployment, service, destination={"base_url": service.url, "path": "push", "auth": auth})
     settings = Settings.from_doc(await deployment.db.get("settings"))
-    async with httpx.AsyncClient(timeout=2) as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         for _ in range(2):
             await push_queued(deployment.db, deployment.sentinel_db, settings, client, edit_meanwhile, deployment.clock)
 
@@ -380,4 +380,4 @@ async def test_running_worker_pushes_at_once(  # TR-OUT-1
     await eventually(arrived)
     assert (await eventually(told))["sent"] == 1
     stop.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)

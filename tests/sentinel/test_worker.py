@@ -36,7 +36,7 @@ class Worker:
 
     async def finish(self) -> None:
         self.stop.set()
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, 30)
 
     async def kill(self) -> None:
         """As near to a killed process as a task comes: it ends wherever it waits."""
@@ -363,4 +363,4 @@ async def test_worker_ends_when_its_database_is_gone(config: Config, couch: Couc
     await couch.db(config.database).delete_database()
 
     with pytest.raises(DomainError):
-        await asyncio.wait_for(worker.task, 10)
+        await asyncio.wait_for(worker.task, 30)

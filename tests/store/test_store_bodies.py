@@ -23,8 +23,8 @@ LOGIN = "Authorization: Basic " + base64.b64encode(":".join(ADMIN).encode()).dec
 
 @pytest.fixture
 async def impatient(tmp_path: Path) -> AsyncIterator[TestServer]:
-    """A store that waits a moment only for 16 KiB."""
-    config = StoreConfig(data=tmp_path / "data", admins=dict([ADMIN]), pbkdf2_iterations=10, body_window_s=0.3)
+    """A store that waits a second only for 16 KiB."""
+    config = StoreConfig(data=tmp_path / "data", admins=dict([ADMIN]), pbkdf2_iterations=10, body_window_s=1.0)
     server = TestServer(create_app(config))
     await server.start_server(**RUNNER_OPTIONS)
     yield server
@@ -65,7 +65,7 @@ async def test_body_that_stops_coming_is_408(impatient: TestServer, lines: tuple
 async def test_body_that_dribbles_is_408(impatient: TestServer) -> None:
     reader, writer = await begin(impatient, "PUT /_users/x", "Content-Type: application/json", "Content-Length: 100000")
     answered = asyncio.create_task(reader.readline())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not answered.done():
             writer.write(b" ")
             await asyncio.wait((answered,), timeout=0.02)
@@ -81,9 +81,9 @@ async def test_long_body_at_a_fair_pace_is_read(impatient: TestServer) -> None:
         impatient, "PUT /_replicator/_local/x", "Content-Type: application/json", f"Content-Length: {length}"
     )
     answered = asyncio.create_task(reader.readline())
-    for _ in range(30):  # takes twice as long as the store waits for one piece
+    for _ in range(30):  # takes longer than the store waits for one piece
         writer.write(piece)
-        await asyncio.wait((answered,), timeout=0.02)
+        await asyncio.wait((answered,), timeout=0.04)
     writer.write(b"{}")
 
     assert (await answered).startswith(b"HTTP/1.1 201 ")

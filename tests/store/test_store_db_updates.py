@@ -51,8 +51,8 @@ async def test_seq_of_an_earlier_run_tells_every_database(store: Client) -> None
 
 
 async def test_longpoll_is_answered_by_news(store: Client) -> None:
-    waiting = asyncio.create_task(store.get("/_db_updates", feed="longpoll", since="now", heartbeat=50))
-    headers = basic(*ADMIN)
+    seq, headers = await newest(store), basic(*ADMIN)
+    waiting = asyncio.create_task(store.get("/_db_updates", feed="longpoll", since=seq, heartbeat=50))
     async with store.session.get(
         f"{store.url}/_db_updates?feed=continuous&since=now&heartbeat=20", headers=headers
     ) as held:

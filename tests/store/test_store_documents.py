@@ -356,7 +356,7 @@ async def test_file_of_documents_written_often_stops_growing(store: Client, db: 
         docs = [{"_id": row["id"], "_rev": row["rev"], "p": padding, "n": row["rev"]} for row in rows]
         rows = (await store.post(f"{db}/_bulk_docs", {"docs": docs})).body
 
-    async with asyncio.timeout(10):  # the store compacts by itself once most of what it keeps is old
+    async with asyncio.timeout(30):  # the store compacts by itself once most of what it keeps is old
         while (await store.get(f"{db}/d0", rev=first)).status == 200:
             pass
     assert (await store.get(f"{db}/d0")).body["_rev"] == rows[0]["rev"]

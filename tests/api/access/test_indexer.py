@@ -42,7 +42,7 @@ async def index(config: Config) -> AsyncIterator[AccessIndex]:
 
 
 async def ids(index: AccessIndex, db: Database, scope: Scope = SCOPE) -> set[str]:
-    assert await index.catch_up(db, most_s=10) == 0
+    assert await index.catch_up(db, most_s=30) == 0
     everyones = {"settings", "messages-en", "_design/medic-client"}
     return {row["id"] for row in (await index.allowed(scope)).rows()} - everyones
 
@@ -77,7 +77,7 @@ async def test_index_goes_on_where_it_was(config: Config, index: AccessIndex, db
         await db.put(visit(f"R{number}", "C1"))
         stop = asyncio.Event()
         task = asyncio.create_task(run_indexer(config, stop))
-        assert await index.catch_up(db, most_s=10) == 0
+        assert await index.catch_up(db, most_s=30) == 0
         state = await index.state()
         stop.set()
         await task
@@ -112,13 +112,13 @@ async def test_a_broken_file_is_built_again(config: Config, index: AccessIndex, 
 async def test_a_second_indexer_stands_by_and_takes_over(config: Config, index: AccessIndex, db: Database) -> None:
     stops = [asyncio.Event(), asyncio.Event()]
     tasks = [asyncio.create_task(run_indexer(config, stops[0]))]
-    assert await index.catch_up(db, most_s=10) == 0
+    assert await index.catch_up(db, most_s=30) == 0
     tasks.append(asyncio.create_task(run_indexer(config, stops[1])))
     before = await index.state()
 
     for stop, task in zip(stops, tasks, strict=True):
         await db.put(visit(f"R-{id(stop)}", "C1"))
-        assert await index.catch_up(db, most_s=10) == 0
+        assert await index.catch_up(db, most_s=30) == 0
         stop.set()
         await task
 
@@ -148,7 +148,7 @@ async def run_until_caught_up(config: Config, index: AccessIndex, db: Database, 
     task = asyncio.create_task(run_indexer(config, stop))
     while (await index.state()).identity == known:
         await index.watch.wait_past(0, 0.05)
-    assert await index.catch_up(db, most_s=10) == 0
+    assert await index.catch_up(db, most_s=30) == 0
     stop.set()
     await task
 
@@ -245,7 +245,7 @@ async def test_shortcodes_of_several_contacts_are_counted(config: Config, index:
     await db.bulk_docs([{"_id": "f", "type": "clinic", "place_id": 4}])
     await db.delete("gone", (await db.get("gone"))["_rev"])
     async with indexing(config):
-        assert await index.catch_up(db, most_s=10) == 0
+        assert await index.catch_up(db, most_s=30) == 0
 
         assert await index.count_shared_shortcodes() == 2  # 1, and 4 of a person and a place
 

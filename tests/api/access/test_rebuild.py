@@ -45,7 +45,7 @@ async def test_a_rebuilt_index_says_the_same_and_is_followed_on(
     await purged.create()
     await purged.put({"_id": "purged:R2"})
     await db.bulk_docs([H1, visit("R1"), visit("R2")])
-    await index.catch_up(db, most_s=10)
+    await index.catch_up(db, most_s=30)
     epoch = (await index.state()).epoch
     heard: list[tuple[int, int]] = []
 

@@ -57,7 +57,7 @@ class District:
     async def level(self) -> None:
         """Wait until the index, while it is kept, has all that a test wrote straight into CouchDB."""
         if not self.indexer.stop.is_set():
-            assert await self.client.app[ACCESS].catch_up(self.db, most_s=10) == 0
+            assert await self.client.app[ACCESS].catch_up(self.db, most_s=30) == 0
 
     async def get(self, path: str, user: Any = None, **options: Any) -> Any:
         return await self.call("GET", path, user, **options)
@@ -88,7 +88,7 @@ class District:
         watch = self.client.app[SETTINGS]
         watch.on_change(lambda settings: arrived.set() if settings.rev == rev else None)
         if watch.current.rev != rev:
-            await asyncio.wait_for(arrived.wait(), 10)
+            await asyncio.wait_for(arrived.wait(), 30)
 
     def user_id(self, user: Any) -> str:
         return f"org.couchdb.user:{user.name}"

@@ -24,7 +24,7 @@ class Lines:
         self.response = response
 
     async def raw(self) -> bytes:
-        line: bytes = await asyncio.wait_for(self.response.content.readline(), 10)
+        line: bytes = await asyncio.wait_for(self.response.content.readline(), 30)
         return line
 
     async def next(self) -> Row:
@@ -35,7 +35,7 @@ class Lines:
         return row
 
     async def rest(self) -> list[Row]:
-        body = await asyncio.wait_for(self.response.content.read(), 10)
+        body = await asyncio.wait_for(self.response.content.read(), 30)
         return [orjson.loads(line) for line in body.splitlines() if line.strip()]
 
 
@@ -221,7 +221,7 @@ async def test_an_ended_session_ends_its_long_poll(district: Any, change: Row) -
     await district.get(f"_changes?feed=longpoll&since={since}&timeout=300")
     await end_session(district, district.asha, change)
 
-    answer = await asyncio.wait_for(held, 10)
+    answer = await asyncio.wait_for(held, 30)
 
     assert answer.status == 401
 

@@ -35,7 +35,7 @@ def people(*names: str) -> list[dict[str, Any]]:
 
 
 async def found(index: SearchIndex, db: Database, query: str = "otieno") -> list[str]:
-    assert await index.catch_up(db, most_s=10) == 0
+    assert await index.catch_up(db, most_s=30) == 0
     return await index.ids(Kind.CONTACT, match_of(query, Kind.CONTACT), None, 1000)
 
 
@@ -157,7 +157,7 @@ async def test_a_search_index_that_fails_leaves_the_access_index_alone(
     task = asyncio.create_task(run_indexer(config, stop))
     await db.bulk_docs(people("ann"))
     access = AccessIndex(config.access_index)
-    assert await access.catch_up(db, most_s=10) == 0
+    assert await access.catch_up(db, most_s=30) == 0
     await access.close()
     stop.set()
     await task

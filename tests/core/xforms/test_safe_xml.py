@@ -37,12 +37,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_xml_is_refused_at_once(text: str) -> None:
-    started = time.perf_counter()
+def test_hostile_xml_is_refused_for_less_than_a_second_of_work(text: str) -> None:
+    started = time.process_time()
     with pytest.raises(InvalidInput, match="Form XML"):
         parse_xml(text.encode(), "Form XML")
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
