@@ -7,7 +7,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
@@ -19,6 +18,7 @@ from cachetools import LRUCache
 from store.errors import BadRequest, Unauthorized
 from store.passwords import DEFAULT_ITERATIONS, verify_password
 from store.permissions import NOBODY, User
+from store.private_file import replace_private
 
 UserLookup = Callable[[str], Awaitable[dict[str, Any] | None]]
 
@@ -132,13 +132,5 @@ def load_secret(path: Path) -> bytes:
     if path.exists():
         return path.read_bytes()
     secret = secrets.token_hex(32).encode()
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(handle, secret)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.replace(draft, path)
+    replace_private(path, secret)
     return secret

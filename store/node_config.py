@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from store.config import StoreConfig
 from store.documents import MAX_DOCUMENT_BYTES
 from store.errors import BadRequest, Forbidden, NotFound
 from store.passwords import admin_value
+from store.private_file import replace_private
 
 Sections = dict[str, dict[str, str]]
 
@@ -70,6 +71,7 @@ class NodeConfig:
         self._start = start
         self._changes: dict[str, dict[str, str | None]] = orjson.loads(path.read_bytes()) if path.exists() else {}
         self._sections: Sections = {}
+        self._changing = threading.Lock()
         self._merge()
 
     def sections(self) -> Mapping[str, Mapping[str, str]]:
@@ -100,17 +102,19 @@ class NodeConfig:
         if not value.isprintable():
             raise BadRequest("Invalid configuration value")
         check_value(section, key, value)
-        old = self.get(section, key) or ""
-        self._change(section, key, value)
+        with self._changing:
+            old = self.get(section, key) or ""
+            self._change(section, key, value)
         return old
 
     def delete(self, section: str, key: str) -> str:
         """Remove a value and return it; raises NotFound. Blocks: call it in a thread."""
-        old = self.get(section, key)
-        if old is None:
-            raise NotFound("unknown_config_value")
-        self._check(section, key)
-        self._change(section, key, None)
+        with self._changing:
+            old = self.get(section, key)
+            if old is None:
+                raise NotFound("unknown_config_value")
+            self._check(section, key)
+            self._change(section, key, None)
         return old
 
     def _check(self, section: str, key: str) -> None:
@@ -125,7 +129,7 @@ class NodeConfig:
         changed = {**self._changes, section: {**self._changes.get(section, {}), key: value}}
         if value is None and key not in self._start.get(section, {}):
             del changed[section][key]
-        _write_private(self._path, orjson.dumps(changed, option=orjson.OPT_INDENT_2))
+        replace_private(self._path, orjson.dumps(changed, option=orjson.OPT_INDENT_2))
         self._changes = changed
         self._merge()
 
@@ -153,15 +157,3 @@ def check_value(section: str, key: str, value: str) -> None:
         raise BadRequest("query_server_config/reduce_limit must be true, false or log")
     elif section == "admins" and admin_value(value) is None:
         raise BadRequest("the value is not a hashed password")
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Replace a file whole, readable by its owner only: it holds password hashes."""
-    draft = path.with_suffix(".new")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(handle, content)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.replace(draft, path)

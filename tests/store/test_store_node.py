@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -61,6 +62,13 @@ async def test_wrong_config_value_is_refused(store: Client, path: str, value: ob
 
     assert (answer.status, answer.body["error"]) == (status, slug)
     assert (await store.get(CONFIG)).body == before
+
+
+async def test_config_changes_made_at_once_are_all_kept(store: Client) -> None:
+    answers = await asyncio.gather(*(store.put(f"{CONFIG}/notes/{n}", str(n)) for n in range(30)))
+
+    assert [answer.status for answer in answers] == [200] * 30
+    assert (await store.get(f"{CONFIG}/notes")).body == {str(n): str(n) for n in range(30)}
 
 
 async def test_config_is_for_server_admins(store: Client) -> None:
