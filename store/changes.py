@@ -65,8 +65,9 @@ def read_changes(
     where = "d.seq > ? AND d.seq <= ?"
     arguments: list[Any] = [after, until]
     if params.doc_ids is not None:
-        where += " AND d.id IN (SELECT value FROM json_each(?))"
-        arguments.append(orjson.dumps(params.doc_ids).decode())
+        listed, asked = reads.among(params.doc_ids)
+        where += f" AND d.id IN {listed}"
+        arguments.append(asked)
     elif params.design_only:
         where += " AND d.id >= '_design/' AND d.id < '_design0'"
     order = "DESC" if descending else "ASC"
@@ -117,10 +118,12 @@ def _leaf_doc(conn: Connection, mark: str, row: reads.Row, leaf: revtree.Leaf, o
 
 def count_pending(conn: Connection, params: FeedParams, after: int) -> int:
     """How many changes a client at `after` still has to read."""
-    where, arguments = "seq > ?", [after]
+    where = "seq > ?"
+    arguments: list[Any] = [after]
     if params.doc_ids is not None:
-        where += " AND id IN (SELECT value FROM json_each(?))"
-        arguments.append(orjson.dumps(params.doc_ids).decode())  # type: ignore[arg-type]
+        listed, asked = reads.among(params.doc_ids)
+        where += f" AND id IN {listed}"
+        arguments.append(asked)
     elif params.design_only:
         where += " AND id >= '_design/' AND id < '_design0'"
     else:

@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from store import doc_counts, revtree
+from store import doc_counts, reads, revtree
 from store.documents import Edit, Incoming
 from store.errors import Conflict, NotFound, StoreError
 from store.revtree import Node, Tree
@@ -73,15 +73,12 @@ def apply_edits(tx: Transaction, edits: Sequence[Edit]) -> list[Outcome]:
 
 def _load(conn: sqlite3.Connection, batch: _Batch, ids: Iterable[str]) -> None:
     wanted = list(ids)
+    columns = "SELECT seq, id, deleted, tree FROM docs WHERE id"
     if len(wanted) == 1:
-        rows: Iterable[tuple[int, str, int, bytes]] = conn.execute(
-            "SELECT seq, id, deleted, tree FROM docs WHERE id = ?", wanted
-        )
+        rows: Iterable[tuple[int, str, int, bytes]] = conn.execute(f"{columns} = ?", wanted)
     else:
-        rows = conn.execute(
-            "SELECT seq, id, deleted, tree FROM docs WHERE id IN (SELECT value FROM json_each(?))",
-            (orjson.dumps(wanted).decode(),),
-        )
+        listed, asked = reads.among(wanted)
+        rows = conn.execute(f"{columns} IN {listed}", (asked,))
     for seq, doc_id, deleted, tree in rows:
         batch.docs[doc_id] = _Doc(seq, deleted == 1, revtree.decode(tree))
 

@@ -243,16 +243,15 @@ class KeysReader:
 
 
 def _key_rows(conn: Connection, keys: Sequence[Any], params: ListingParams) -> list[bytes]:
-    ids = orjson.dumps([key for key in keys if isinstance(key, str)]).decode()
+    listed, asked = reads.among(key for key in keys if isinstance(key, str))
     found = {
         row[0]: row
         for row in conn.execute(
             "SELECT d.id, d.rev, d.seq, d.leaves, d.tree, b.body, b.attachments, d.deleted"
-            " FROM docs d JOIN bodies b ON b.num = d.body WHERE d.id IN (SELECT value FROM json_each(?))"
+            f" FROM docs d JOIN bodies b ON b.num = d.body WHERE d.id IN {listed}"
             if params.include_docs
-            else "SELECT d.id, d.rev, 0, 0, 0, 0, 0, d.deleted FROM docs d"
-            " WHERE d.id IN (SELECT value FROM json_each(?))",
-            (ids,),
+            else f"SELECT d.id, d.rev, 0, 0, 0, 0, 0, d.deleted FROM docs d WHERE d.id IN {listed}",
+            (asked,),
         )
     }
     rows: list[bytes] = []

@@ -69,19 +69,30 @@ def find(conn: Connection, doc_id: str) -> Row | None:
     return Row(*row) if row else None
 
 
+def among(ids: Iterable[str]) -> tuple[str, str]:
+    """SQL for `IN` of so many ids, and its one argument."""
+    chosen = list(ids)
+    listed = orjson.dumps(chosen).decode()
+    if "\\u0000" not in listed:
+        return "(SELECT value FROM json_each(?))", listed
+    # SQLite ends the strings of JSON at a NUL; another character stands for it that no id has.
+    mark = next(char for char in map(chr, range(0xE000, 0xF900)) if char not in listed)
+    marked = orjson.dumps([doc_id.replace("\0", mark) for doc_id in chosen]).decode()
+    return f"(SELECT replace(value, '{mark}', char(0)) FROM json_each(?))", marked
+
+
 def find_many(conn: Connection, ids: Iterable[str], *, contents: bool = False) -> dict[str, Row]:
     """The rows of those ids that exist, with the contents of their winners when those are wanted."""
-    asked = (orjson.dumps(list(ids)).decode(),)
+    listed, asked = among(ids)
     if not contents:
         rows = conn.execute(
-            "SELECT seq, id, rev, deleted, leaves, body, tree FROM docs WHERE id IN (SELECT value FROM json_each(?))",
-            asked,
+            f"SELECT seq, id, rev, deleted, leaves, body, tree FROM docs WHERE id IN {listed}", (asked,)
         )
         return {row[1]: Row(*row) for row in rows}
     rows = conn.execute(
         "SELECT d.seq, d.id, d.rev, d.deleted, d.leaves, d.body, d.tree, b.body, b.attachments"
-        " FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.id IN (SELECT value FROM json_each(?))",
-        asked,
+        f" FROM docs d LEFT JOIN bodies b ON b.num = d.body WHERE d.id IN {listed}",
+        (asked,),
     )
     return {row[1]: Row._make(row) for row in rows}
 

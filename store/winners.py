@@ -50,11 +50,12 @@ class Winners:
 
     def docs_by_id(self, ids: Sequence[str]) -> dict[str, bytes | None]:
         """Winning bodies by id; None for a deleted document, no member for an unknown one."""
+        listed, asked = reads.among(ids)
         with self._database.reader() as conn:
             rows = conn.execute(
                 "SELECT d.id, d.rev, d.deleted, b.body, b.attachments FROM docs d LEFT JOIN bodies b ON b.num = d.body"
-                " WHERE d.id IN (SELECT value FROM json_each(?))",
-                (orjson.dumps(list(ids)).decode(),),
+                f" WHERE d.id IN {listed}",
+                (asked,),
             ).fetchall()
         return {row[0]: None if row[2] else _whole(row[0], row[1], row[3], row[4]) for row in rows}
 

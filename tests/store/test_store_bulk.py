@@ -57,6 +57,24 @@ async def test_a_batch_may_hold_thousands_of_conflicts_of_one_document(store: Cl
     assert (doc["_rev"], len(doc["_conflicts"])) == ("1-2999", 2999)
 
 
+async def test_ids_with_a_nul_are_found_among_many(store: Client, db: str) -> None:
+    ids = ["a\0b", "a", "\0"]
+    docs = [{"_id": doc_id} for doc_id in ids]
+    written = (await store.post(f"{db}/_bulk_docs", {"docs": docs})).body
+
+    again = (await store.post(f"{db}/_bulk_docs", {"docs": [*docs, {"_id": "b"}]})).body
+    listed = (await store.post(f"{db}/_all_docs", {"keys": ids}, include_docs=True)).body["rows"]
+    got = (await store.post(f"{db}/_bulk_get", {"docs": [{"id": doc_id} for doc_id in ids]})).body["results"]
+    changed = (await store.post(f"{db}/_changes", {"doc_ids": ["a\0b"]}, filter="_doc_ids")).body["results"]
+    purged = (await store.post(f"{db}/_purge", {row["id"]: [row["rev"]] for row in written})).body["purged"]
+
+    assert [row.get("error") for row in again] == ["conflict", "conflict", "conflict", None]
+    assert [row["doc"]["_id"] for row in listed] == ids
+    assert [result["docs"][0]["ok"]["_id"] for result in got] == ids
+    assert [change["id"] for change in changed] == ["a\0b"]
+    assert purged == {row["id"]: [row["rev"]] for row in written}
+
+
 @pytest.mark.parametrize(
     "body",
     [
