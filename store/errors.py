@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+
 
 class StoreError(Exception):
     """An answer other than success: `{"error": slug, "reason": reason}` with `status`."""
@@ -120,3 +123,16 @@ class NotImplementedByStore(StoreError):
 
     status = 501
     slug = "not_implemented"
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_SQLITE_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+
+
+def insufficient_storage(error: Exception) -> StoreError | None:
+    """507 `insufficient_storage`, as CouchDB has it, when an error says that the disk takes no more; None otherwise."""
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) in _SQLITE_NO_ROOM:
+        return StoreError(f"The disk is full: {error}", slug="insufficient_storage", status=507)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return StoreError(f"The disk is full: {error.strerror}", slug="insufficient_storage", status=507)
+    return None

@@ -12,7 +12,7 @@ import orjson
 from store import admission, reads
 from store.changes import FeedParams, read_changes
 from store.documents import parse_edit
-from store.errors import BadRequest, NotFound, StoreError
+from store.errors import BadRequest, NotFound, StoreError, insufficient_storage
 from store.permissions import User
 from store.replication_local import LocalPeer
 from store.replication_peer import Peer, RemotePeer
@@ -136,17 +136,20 @@ class Replications:
             started_s = loop.time()
             try:
                 result = await self._run(job)
-            except StoreError as error:
-                failure = f"{error.slug}: {error.reason}"
-                log.warning("replication %s failed and is tried again: %s", job.id, failure)
-            except Exception:  # a bug: told with its traceback, and no reason to give up replicating for ever
-                failure = "unexpected failure"
-                log.exception("replication %s failed and is tried again", job.id)
-            else:
                 if job.doc_id is not None:
                     done = {**stats(job.progress), "start_time": iso(job.started_s)}
                     await self._note(job.doc_id, job.rev, "completed", done=done)
                 return result
+            except StoreError as error:
+                failure = f"{error.slug}: {error.reason}"
+                log.warning("replication %s failed and is tried again: %s", job.id, failure)
+            except Exception as error:
+                if (full := insufficient_storage(error)) is not None:
+                    failure = f"{full.slug}: {full.reason}"
+                    log.warning("replication %s failed and is tried again: %s", job.id, failure)
+                else:  # a bug: told with its traceback, and no reason to give up replicating for ever
+                    failure = "unexpected failure"
+                    log.exception("replication %s failed and is tried again", job.id)
             if loop.time() - started_s > _LONGEST_PAUSE_S:
                 pause_s, job.error_count = _FIRST_PAUSE_S, 0
             job.note("crashed", self._store.config.now(), failure)
@@ -162,6 +165,7 @@ class Replications:
         """Start, restart and stop replications as the documents of `_replicator` say. Runs until cancelled."""
         since = 0
         uuid = ""
+        pause_s = _FIRST_PAUSE_S
         while True:
             try:
                 async with self._store.databases.use(DATABASE) as database:
@@ -178,10 +182,14 @@ class Replications:
                         await self._consider(orjson.loads(change.docs[0]))
                     if not changes:
                         await database.news(since, None)
-            except StoreError:  # the database is away
-                await asyncio.sleep(_FIRST_PAUSE_S)
-            except Exception:  # a bug over one document, `since` is behind it: the others go on
-                log.exception("a document of %s could not be followed", DATABASE)
+                pause_s = _FIRST_PAUSE_S
+            except Exception as error:
+                if isinstance(error, StoreError) or insufficient_storage(error):  # the database is away, the disk full
+                    pause_s = _FIRST_PAUSE_S
+                else:  # a bug over one document, `since` is behind it, or a file that cannot be read
+                    log.exception("%s could not be followed", DATABASE)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _consider(self, doc: dict[str, Any]) -> None:
         doc_id = str(doc.get("_id", ""))

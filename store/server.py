@@ -16,7 +16,7 @@ from store import cors
 from store.config import StoreConfig
 from store.database import Database
 from store.documents import check_id
-from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized
+from store.errors import BadRequest, MethodNotAllowed, NotFound, StoreError, Unauthorized, insufficient_storage
 from store.http import (
     attachments,
     bulk,
@@ -212,6 +212,9 @@ async def _handle(request: web.Request) -> web.StreamResponse:
             isinstance(error, orjson.JSONEncodeError) and str(error).startswith("Recursion limit")
         ):
             failure: StoreError = BadRequest("JSON nested more than 250 levels deep is not taken here")
+        elif (full := insufficient_storage(error)) is not None:
+            log.error("%s %s: %s", request.method, request.path, full.reason)
+            failure = full
         else:
             log.exception("unhandled error in %s %s", request.method, request.path)
             failure = StoreError("The server failed; its log says why.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from store.documents import Incoming
-from store.errors import BadRequest, StoreError, TooLarge
+from store.errors import BadRequest, TooLarge
 
 T = TypeVar("T")
 InThread = Callable[[Callable[[], None]], Awaitable[None]]
@@ -82,12 +82,7 @@ class Spool:
         if self._length > self._limit_bytes:
             raise TooLarge("the attachment is too large")
         self._digest.update(data)
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-            self._file.write(data)
-            self._file.flush()
-        except OSError as error:
-            raise StoreError(
-                f"The attachment could not be kept: {error.strerror}", slug="insufficient_storage", status=507
-            ) from error
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+        self._file.write(data)
+        self._file.flush()

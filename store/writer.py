@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from store import schema
-from store.errors import StoreError
+from store.errors import StoreError, insufficient_storage
 
 log = logging.getLogger(__name__)
 
@@ -120,12 +120,14 @@ class Writer:
                     conn = schema.open_writer(self._path)
                 committed = _commit(conn, jobs)
             except Exception as error:
-                log.exception("commit failed in %s", self._path.name)
                 failure = _failure(error)
+                if failure.status == 507:
+                    log.error("commit failed in %s: %s", self._path.name, failure.reason)
+                else:
+                    log.exception("commit failed in %s", self._path.name)
                 for failed in jobs:
                     failed.outcome = failure
-                if conn is not None and conn.in_transaction:
-                    conn.execute("ROLLBACK")
+                conn = _rolled_back(conn)
             try:
                 self._loop.call_soon_threadsafe(self._deliver, jobs, committed)
             except RuntimeError:  # the loop is gone: nobody waits any more
@@ -146,11 +148,21 @@ class Writer:
 
 
 def _failure(error: Exception) -> StoreError:
-    """What the client is told: 507 when the disk is full, as CouchDB does, else 500."""
-    reason = f"The write could not be stored: {error}"
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return StoreError(reason, slug="insufficient_storage", status=507)
-    return StoreError(reason)
+    """What the client is told: 507 when the disk is full, else 500."""
+    return insufficient_storage(error) or StoreError(f"The write could not be stored: {error}")
+
+
+def _rolled_back(conn: sqlite3.Connection | None) -> sqlite3.Connection | None:
+    """The connection without the transaction that failed; None when even that fails, so that the next one is new."""
+    if conn is None or not conn.in_transaction:
+        return conn
+    try:
+        conn.execute("ROLLBACK")
+    except sqlite3.Error:
+        log.exception("a failed commit could not be rolled back")
+        conn.close()
+        return None
+    return conn
 
 
 def _commit(conn: sqlite3.Connection, jobs: list[_Job]) -> Committed:

@@ -24,9 +24,11 @@ from store.writer import Writer
 from tests.store.store_client import ADMIN, Client, basic
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, resource, sys
 from pathlib import Path
 from store.server import StoreConfig, serve
+if len(sys.argv) > 3:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 config = StoreConfig(data=Path(sys.argv[1]), port=int(sys.argv[2]), admins={"admin": "secret"})
 asyncio.run(serve(config, asyncio.Event()))
 """
@@ -38,8 +40,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def start(data: Path, port: int, client: Client) -> Process:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, str(data), str(port))
+async def start(data: Path, port: int, client: Client, most_file_bytes: int | None = None) -> Process:
+    """A store in a process of its own; with `most_file_bytes` no file of it can grow beyond, and stderr is a pipe."""
+    limited = most_file_bytes is not None
+    arguments = [str(data), str(port), *([str(most_file_bytes)] if limited else [])]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, *arguments, stderr=asyncio.subprocess.PIPE if limited else None
+    )
     async with asyncio.timeout(30):
         while True:
             try:
