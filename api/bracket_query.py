@@ -15,6 +15,8 @@ HIGHEST_INDEX = 20
 NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 PART = re.compile(r"\[([^\[\]]*)\]")
 
+Node = dict[str | int, Any]  # members by their names; what was appended, of which there is no highest, by its position
+
 
 def nested_query(request: web.Request) -> dict[str, Any]:
     return nested(request.query.items())
@@ -25,29 +27,29 @@ def nested(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
     InvalidInput for a member of something that is a text elsewhere in the query.
     """
-    found: dict[str, Any] = {}
+    found: Node = {}
     for name, text in query:
         match = NAME.fullmatch(name)
         path = [match[1], *PART.findall(match[2])] if match else [name]
         if len(path) > DEEPEST:
             raise InvalidInput(f"Query parameter `{name}` must not be nested more than {DEEPEST} levels deep")
         put(found, path, text, name)
-    return {name: listed(value) for name, value in found.items()}
+    return {str(name): listed(value) for name, value in found.items()}
 
 
-def put(found: dict[str, Any], path: list[str], text: str, name: str) -> None:
+def put(found: Node, path: list[str], text: str, name: str) -> None:
     node = found
     for part in path[:-1]:
-        node = node.setdefault(part or str(len(node)), {})
+        node = node.setdefault(part or len(node), {})
         if not isinstance(node, dict):
             raise InvalidInput(f"Query parameter `{name}` stands below one that is a text")
-    last = path[-1] or str(len(node))
+    last = path[-1] or len(node)
     if last not in node:
         node[last] = text
     elif isinstance(node[last], str):
-        node[last] = {"0": node[last], "1": text}
+        node[last] = {0: node[last], 1: text}
     else:
-        node[last][str(len(node[last]))] = text
+        node[last][len(node[last])] = text
 
 
 def listed(value: Any) -> Any:
@@ -55,6 +57,10 @@ def listed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     members = {name: listed(each) for name, each in value.items()}
-    if members and all(name.isascii() and name.isdigit() and int(name) <= HIGHEST_INDEX for name in members):
+    if members and all(map(is_index, members)):
         return [members[name] for name in sorted(members, key=int)]
-    return members
+    return {str(name): each for name, each in members.items()}
+
+
+def is_index(name: str | int) -> bool:
+    return isinstance(name, int) or (name.isascii() and name.isdigit() and int(name) <= HIGHEST_INDEX)

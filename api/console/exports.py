@@ -77,12 +77,12 @@ async def start_export(request: web.Request) -> web.Response:
 
 
 def reports_query(sent: Sent) -> Query:
-    if (begin := first(sent, "from")) and (day := read_day("from", begin)):
-        yield "filters[date][from]", str(midnight_ms(day))
-    if (end := first(sent, "to")) and (day := read_day("to", end)):
-        yield "filters[date][to]", str(midnight_ms(day + timedelta(days=1)) - 1)
-    for number, code in enumerate(first(sent, "forms").split()):
-        yield f"filters[forms][selected][{number}][code]", code
+    if begin := first(sent, "from"):
+        yield "filters[date][from]", str(day_ms("from", begin))
+    if end := first(sent, "to"):
+        yield "filters[date][to]", str(day_ms("to", end, later=1) - 1)
+    for code in first(sent, "forms").split():
+        yield "filters[forms][selected][]", code
     if first(sent, "valid"):
         yield "filters[valid]", first(sent, "valid")
     if first(sent, "place"):
@@ -93,8 +93,8 @@ def reports_query(sent: Sent) -> Query:
 
 
 def contacts_query(sent: Sent) -> Query:
-    for number, type_id in enumerate(sent.get("types", ())):
-        yield f"filters[types][selected][{number}]", type_id
+    for type_id in sent.get("types", ()):
+        yield "filters[types][selected][]", type_id
     if first(sent, "parent"):
         yield "filters[parent]", first(sent, "parent")
     if first(sent, "search"):
@@ -140,10 +140,11 @@ def first(sent: Sent, name: str) -> str:
     return next(iter(sent.get(name, ())), "")
 
 
-def read_day(field: str, text: str) -> date:
+def day_ms(field: str, text: str, *, later: int = 0) -> int:
+    """When that day begins where the server is, or the one so many days later."""
     try:
-        return date.fromisoformat(text)
-    except ValueError:
+        return midnight_ms(date.fromisoformat(text) + timedelta(days=later))
+    except (ValueError, OverflowError):
         raise WrongField(field, "console.exports.date_wrong") from None
 
 

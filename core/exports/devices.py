@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-import orjson
-
 from core.couch.client import Database, Row
+from core.deep_json import dumps
 from core.exports.asked import Asked, Export, json_export
 from core.exports.paging import PAGE
 
@@ -22,6 +21,7 @@ BROWSERS = (
     ("Chrome", "Chrome|CriOS|Chromium"),
     ("Safari", "Version(?=.*Safari)"),
 )
+LONGEST_USER_AGENT = 1000  # of it is looked at: a phone may say what it likes
 PATTERNS = [(name, re.compile(rf"\b(?:{product})[^/]*/([\d.]+)")) for name, product in BROWSERS]
 
 
@@ -36,7 +36,7 @@ async def write_devices(asked: Asked) -> AsyncGenerator[bytes, None]:
         async for rows in pages:
             for start in range(0, len(rows), asked.options.rows):
                 devices = [device_of(row) for row in rows[start : start + asked.options.rows]]
-                yield opening + orjson.dumps(devices)[1:-1]
+                yield opening + dumps(devices)[1:-1]
                 opening = b","
     yield b"[]" if opening == b"[" else b"]"
 
@@ -73,6 +73,6 @@ def device_of(row: Row) -> dict[str, Any]:
 
 def browser_of(user_agent: Any) -> dict[str, str | None]:
     for name, pattern in PATTERNS if isinstance(user_agent, str) else ():
-        if found := pattern.search(user_agent):
+        if found := pattern.search(user_agent[:LONGEST_USER_AGENT]):
             return {"name": name, "version": found[1]}
     return {"name": None, "version": None}

@@ -9,10 +9,9 @@ from datetime import timedelta, timezone, tzinfo
 from typing import Any
 from xml.sax.saxutils import escape
 
-import orjson
-
 from core.couch.client import Database
 from core.dates import moment_of
+from core.deep_json import dumps
 from core.documents import Doc
 from core.errors import InvalidInput
 from core.exports.asked import Asked, Export, csv_export, header, in_parts
@@ -102,7 +101,7 @@ def sheet_cell(value: Any) -> str:
         return "<Cell/>"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f'<Cell><Data ss:Type="Number">{value}</Data></Cell>'
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = value if isinstance(value, str) else dumps(value).decode()
     return f'<Cell><Data ss:Type="String">{escape(NOT_XML.sub("", text))}</Data></Cell>'
 
 
@@ -111,7 +110,7 @@ def row_of(doc: Doc, zone: tzinfo | None) -> list[Any]:
     meta = meta if isinstance(meta, dict) else {}
     user = meta.get("user")
     name = user.get("name") if isinstance(user, dict) else user
-    info = orjson.dumps(doc["info"]).decode() if "info" in doc else None
+    info = dumps(doc["info"]).decode() if "info" in doc else None
     return [doc["_id"], time_of(meta.get("time"), zone), name, meta.get("version"), meta.get("url"), info]
 
 

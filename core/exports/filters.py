@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,6 +13,7 @@ from core.lineage import is_contact_doc
 
 SUBJECTS = ("patient_id", "place_id", "case_id")
 SUBJECT_FIELDS = (*SUBJECTS, "patient_uuid", "place_uuid")
+MILLISECONDS = re.compile(r"-?[0-9]{1,16}")
 TEXT_FLAGS = {"true": True, "false": False}
 
 
@@ -129,7 +131,7 @@ def selected(filters: Mapping[str, Any], name: str, key: str) -> frozenset[str] 
 def read_ms(value: Any, path: str) -> int | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit() and len(value) < 17:
+    if isinstance(value, str) and MILLISECONDS.fullmatch(value):
         return int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e16:
         return int(value)

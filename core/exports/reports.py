@@ -57,7 +57,9 @@ async def filtered(asked: Asked, filters: Filters) -> AsyncGenerator[list[Doc], 
 async def by_date(db: Database, filters: Filters) -> AsyncGenerator[list[Doc], None]:
     """All reports between the dates, from the view that has them in their order: one state of it, however long."""
     between: dict[str, Any] = {"descending": True, "include_docs": True}
-    if filters.from_ms is not None:
+    if filters.from_ms is not None and filters.to_ms is not None:
+        if filters.from_ms > filters.to_ms:
+            return  # CouchDB refuses to look
         between |= {"startkey": [filters.to_ms], "endkey": [filters.from_ms]}
     async with aclosing(view_rows(db, "medic-client", "reports_by_date", **between)) as parts:
         async for rows in parts:

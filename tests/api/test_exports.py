@@ -13,6 +13,8 @@ from aiohttp.test_utils import TestClient
 from api.app import create_app
 from core.config import Config
 from core.couch.client import Couch, Database
+from core.errors import InvalidInput
+from core.exports.devices import browser_of
 from tests.api.family import ASHA, FAMILY, IN_ODERA
 
 Client = TestClient[Any, Any]
@@ -248,6 +250,18 @@ async def test_feedback_the_last_first(client: Client, users_meta: Database) -> 
     assert orjson.loads(rows[1]["info"]) == {"message": 'no "x"', "n": 1}
 
 
+async def test_feedback_may_be_nested_deeply(client: Client, users_meta: Database) -> None:
+    info: Any = "x"
+    for _ in range(300):
+        info = [info]
+    try:
+        await users_meta.put({"_id": "feedback-3", "type": "feedback", "info": info})
+    except InvalidInput:
+        pytest.skip("only CouchDB takes it")
+
+    assert "[" * 300 in (await get(client, "feedback"))
+
+
 async def test_feedback_in_a_zone_without_titles(client: Client, users_meta: Database) -> None:
     text = await get(client, "feedback?tz=-120&skip_header_row=true&locale=sw")
 
@@ -373,3 +387,8 @@ async def test_what_each_device_told_last(client: Client, users_meta: Database) 
             "storageTotal": 2,
         }
     ]  # EP-EXP-70, MOD-72
+
+
+@pytest.mark.timeout(60)
+def test_a_device_that_tells_too_much_holds_nobody_up() -> None:
+    assert browser_of("Chrome " * 300_000) == {"name": None, "version": None}

@@ -47,6 +47,8 @@ async def test_what_cannot_be_read_is_told_at_its_field(console: Console) -> Non
     await expect(page.locator("#dhis_month-error")).to_have_text("This is not a month, such as 2026-11.")
     await console.open("/admin/exports/reports?reports_from=yesterday")
     await expect(page.locator("#reports_from-error")).to_contain_text("This is not a date")
+    await console.open("/admin/exports/reports?reports_to=9999-12-31")
+    await expect(page.locator("#reports_to-error")).to_contain_text("This is not a date")
 
 
 async def test_filters_of_contacts_reach_the_api(console: Console) -> None:
@@ -55,6 +57,6 @@ async def test_filters_of_contacts_reach_the_api(console: Console) -> None:
 
     assert answer.status == 303
     assert answer.headers["Location"] == (
-        "/api/v2/export/contacts?filters%5Btypes%5D%5Bselected%5D%5B0%5D=clinic"
-        "&filters%5Btypes%5D%5Bselected%5D%5B1%5D=person&filters%5Bparent%5D=hc&format=csv"
+        "/api/v2/export/contacts?filters%5Btypes%5D%5Bselected%5D%5B%5D=clinic"
+        "&filters%5Btypes%5D%5Bselected%5D%5B%5D=person&filters%5Bparent%5D=hc&format=csv"
     )
