@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -40,7 +41,8 @@ FREE_POSTS = frozenset(
     }
 )
 # Our own notes among the checkpoints of clients: whoever could change them could mislead the server.
-OUR_NOTES = ("access-identity", "sms-offers")
+OUR_NOTES = tuple(f"_local/{name}" for name in ("access-identity", "sms-offers"))
+ESCAPED_ASCII = re.compile(rb"\\u00([0-7][0-9A-Fa-f])")
 DOT_SEGMENTS = frozenset({".", ".."})
 FREE_DDOC_POSTS = frozenset({"_view", "_list", "_show"})
 
@@ -59,6 +61,8 @@ async def serve_storage(request: web.Request) -> web.StreamResponse:
         raise OfflineFirewall if user.offline and name != database else DocForbidden
     if name == database:
         return await serve_main_database(request, user, rest)
+    if runs_rewrites(rest) and not user.is_admin:
+        raise OfflineFirewall if user.offline else DocForbidden
     if name.startswith(f"{database}-user-") and name.endswith("-meta") and (rest or not user.offline):
         return await forward(request)  # its security object decides (PROXY-41)
     if user.offline:
@@ -70,9 +74,19 @@ async def serve_storage(request: web.Request) -> web.StreamResponse:
     return await forward(request)
 
 
+def runs_rewrites(rest: list[str]) -> bool:
+    """Whether CouchDB would ask the rewrites of a design document what to do, as the caller, anywhere.
+
+    They pass us by: whoever may write design documents in some database, as everybody may in the own meta database,
+    could have any document of the main one.
+    """
+    parts = "/".join(rest).split("/")
+    return parts[0] == "_design" and "_rewrite" in parts[1:]
+
+
 async def serve_main_database(request: web.Request, user: User, rest: list[str]) -> web.StreamResponse:
     """`rest` is the path below the database, decoded: empty for `/<db>`, one empty text for `/<db>/`."""
-    if not user.is_admin and "/".join(rest).startswith(tuple(f"_local/{note}" for note in OUR_NOTES)):
+    if not user.is_admin and ("/".join(rest).startswith(OUR_NOTES) or copy_target(request).startswith(OUR_NOTES)):
         raise DocForbidden
     if request.method in ("GET", "HEAD") and (not rest or (len(rest) == 3 and rest[2] == "_rewrite")):
         raise web.HTTPFound(request.rel_url.with_path(request.rel_url.raw_path + "/", encoded=True, keep_query=True))
@@ -80,27 +94,31 @@ async def serve_main_database(request: web.Request, user: User, rest: list[str])
         return await answer(request, user)
     if not is_write(request.method, rest):
         return await forward(request)
-    require(request, "can_edit")
-    return await write(request, rest)
+    user = require(request, "can_edit")
+    return await write(request, user, rest)
 
 
 def is_write(method: str, rest: list[str]) -> bool:
     """Whether a request below the main database needs can_edit (PROXY-10)."""
     head = rest[0] if rest else ""
-    if method in READS or head == "_local" or head.startswith("_local/"):
+    if method in READS:
         return False
+    if head == "_local" or head.startswith("_local/"):
+        return method == "COPY"  # to a document
     if method == "POST" and head in FREE_POSTS:
         return False
     return not (method == "POST" and head == "_design" and len(rest) > 3 and rest[2] in FREE_DDOC_POSTS)
 
 
-async def write(request: web.Request, rest: list[str]) -> web.StreamResponse:
+async def write(request: web.Request, user: User, rest: list[str]) -> web.StreamResponse:
     """Pass a write on and, when it succeeds, record its time for each document written (PROXY-15)."""
     whole = request.method in ("POST", "PUT") and rest in ([], [""], ["_bulk_docs"], rest[:1])
     body = await request.read() if whole and is_json(request) else None
     replaced: dict[str, Any] = {}
     if body is not None:
         await asyncio.to_thread(refuse_too_deep, body)
+        if not user.is_admin and await asyncio.to_thread(may_hold_notes, body):
+            raise DocForbidden
         body = await with_forms_converted(request, rest, body)
     elif (form := await with_xform_replaced(request, rest)) is not None:
         path = request.config_dict[DB].path + doc_path(rest[0])
@@ -120,6 +138,21 @@ def refuse_too_deep(body: bytes) -> None:
         check_depth(body)
     except MalformedJson as error:
         raise StorageError(400, "bad_request", error.message) from error
+
+
+def copy_target(request: web.Request) -> str:
+    """The id of the document that a COPY would write."""
+    return unquote(request.headers.get("Destination", "")).lstrip("/ ") if request.method == "COPY" else ""
+
+
+def may_hold_notes(body: bytes) -> bool:
+    """Whether one of our notes is named in a JSON body, however it is spelt and wherever it stands."""
+    if b"\\u00" in body:
+        body = ESCAPED_ASCII.sub(lambda found: bytes.fromhex(found[1].decode()), body)
+    if b"_local" not in body:
+        return False
+    body = body.replace(b"\\/", b"/")
+    return any(note.encode() in body for note in OUR_NOTES)
 
 
 def is_json(request: web.Request) -> bool:

@@ -37,6 +37,8 @@ async def answer(request: web.Request, user: User) -> web.StreamResponse:
     if head == "_design":
         return await answer_design(request, scope, parts)
     if head == "_local" and len(parts) > 1:
+        if request.method not in ("GET", "HEAD", "PUT", "DELETE"):
+            raise DocForbidden  # a COPY would write any document
         return await forward(request, path=storage_path(request, "_local", *parts[1:]), params={})
     if head.startswith("_"):
         return await answer_special(request, user, scope, parts)

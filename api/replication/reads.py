@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from api.access.bodies import LEAVES, Leaf, facts_in
-from api.access.rules import Facts, Scope, facts_of
+from api.access.rules import Scope, facts_of
 from api.auth import require
 from api.errors import DocForbidden, StorageError
 from api.infodocs import note_writes
@@ -20,6 +20,7 @@ from api.replication.judge import judge
 from api.replication.paths import doc_storage_path, storage_path
 from api.replication.upstream import Answer, bad_request, fetch, parse_object
 from api.responses import JSON_TYPE, Stream, json_response
+from core.couch.client import Doc
 from core.errors import InvalidInput, NotFound
 
 BULK_GET_PAGE = 100  # documents asked of CouchDB at once: what a phone asks for, and what we hold in memory
@@ -129,23 +130,25 @@ async def attachment(request: web.Request, scope: Scope, doc_id: str, name: list
     """GET, HEAD, PUT or DELETE of an attachment, judged by the document at `rev`, else its latest (REPL-107)."""
     if request.method not in ("GET", "HEAD", "PUT", "DELETE"):
         raise DocForbidden
-    facts = await facts_at(request, doc_id, request.query.get("rev"))
-    if facts is None or not all(await judge(request, scope, [facts])):
+    rev = request.query.get("rev") or request.headers.get("If-Match", "").strip().strip('"') or None
+    doc = await doc_at(request, doc_id, rev)
+    if doc is None or not all(await judge(request, scope, [facts_of(doc)])):
         if "rev" not in request.query:
             raise StorageError(404, "bad_request", "Invalid rev format")  # PouchDB tries again with one (PROXY-27)
         raise DocForbidden
-    path = storage_path(request, doc_id, *name)
+    path = storage_path(request, doc_id, *name, without=request.query)
     if request.method in ("GET", "HEAD"):
-        return await forward(request, path=path, params={})
+        # Of the revision that was judged, although there be a newer one by now.
+        return await forward(request, path=path, params={"rev": doc["_rev"]})
     require(request, "can_edit")
-    async with ask(request, path=path, params={}) as answer:
+    async with ask(request, path=path, params={} if rev is None else {"rev": rev}) as answer:
         if answer.status in (200, 201, 202) and request.method == "PUT":
             note_writes(request, [doc_id])
         return await pass_back(request, answer)
 
 
-async def facts_at(request: web.Request, doc_id: str, rev: str | None) -> Facts | None:
+async def doc_at(request: web.Request, doc_id: str, rev: str | None) -> Doc | None:
     try:
-        return facts_of(await request.config_dict[DB].get(doc_id, **({} if rev is None else {"rev": rev})))
+        return await request.config_dict[DB].get(doc_id, **({} if rev is None else {"rev": rev}))
     except (NotFound, InvalidInput):
         return None

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from api.access.rules import Facts, Kind, Scope, facts_of, is_deletion_stub, visible
 from api.auth import require
-from api.errors import DocForbidden
+from api.errors import DocForbidden, StorageError
 from api.infodocs import note_writes, written_revs
 from api.replication.judge import context_for, stored_versions, with_contacts, without_contacts
 from api.replication.paths import doc_storage_path, storage_path
@@ -31,6 +31,7 @@ async def put_doc(request: web.Request, scope: Scope, doc_id: str) -> web.Respon
 
 async def post_doc(request: web.Request, scope: Scope) -> web.Response:
     """POST /<db>/: as PUT, with the id in the body or made by CouchDB (REPL-111)."""
+    refuse_forms(request)
     body = await request.read()
     if not body.strip():
         raise DocForbidden
@@ -39,6 +40,12 @@ async def post_doc(request: web.Request, scope: Scope) -> web.Response:
     if doc_id is not None and (not isinstance(doc_id, str) or not doc_id or doc_id.startswith("_")):
         raise DocForbidden
     return await write_one(request, scope, doc_id, doc, storage_path(request, ""))
+
+
+def refuse_forms(request: web.Request) -> None:
+    """As CouchDB does: a page of another site can post, with our cookies, whatever is no JSON by name."""
+    if request.content_type != "application/json":
+        raise StorageError(415, "bad_content_type", "Content-Type must be application/json")
 
 
 async def write_one(request: web.Request, scope: Scope, doc_id: str | None, doc: Doc, path: str) -> web.Response:
@@ -65,6 +72,7 @@ async def delete_doc(request: web.Request, scope: Scope, doc_id: str) -> web.Res
 
 async def bulk_docs(request: web.Request, scope: Scope) -> web.Response:
     """POST /<db>/_bulk_docs: what is the caller's goes on, the rest is refused in its place (REPL-117..122)."""
+    refuse_forms(request)
     body = await request.read()
     if not body.strip():
         raise bad_request("invalid UTF-8 JSON")

@@ -195,6 +195,37 @@ async def test_a_read_cannot_be_turned_into_a_write(
     assert await db.find("copied") is None
 
 
+async def test_a_checkpoint_cannot_be_copied_into_a_document(client: Client, make_user: Any, db: Database) -> None:
+    clerk = await make_user("clerk", roles=["data_entry"])  # who may not edit
+    await client.put("/medic/_local/mine", json={"n": 1}, headers={**JSON, **clerk})
+    answer = await raw(client, "COPY", "/medic/_local/mine", headers={**JSON, **clerk, "Destination": "copied"})
+
+    assert answer.status == 403  # PROXY-10
+    assert await db.find("copied") is None
+
+
+async def test_no_way_leads_to_the_servers_notes(client: Client, make_user: Any, db: Database) -> None:
+    editor = {**JSON, **await make_user("ed", roles=["program_officer"]), "Content-Type": "application/json"}
+    await db.put({"_id": "kept"})
+    bulk = b'{"docs":[{"_id":"%s","n":1}]}'
+    attempts = [
+        ("PUT", "_local/sms-offers", b'{"n":1}', ""),
+        ("POST", "", b'{"_id":"_local/sms-offers","n":1}', ""),
+        ("POST", "_bulk_docs", bulk % b"_local/sms-offers", ""),
+        ("POST", "_bulk_docs", bulk % rb"\u005flocal\/sms\u002doffers", ""),
+        ("POST", "_bulk_docs", (bulk % b"_local/sms-offers")[:-1] + b',"docs":[]}', ""),
+        ("COPY", "kept", None, "_local/sms-offers"),
+        ("COPY", "kept", None, "%5Flocal%2Fsms-offers"),
+    ]
+    answers = [
+        await raw(client, method, f"/medic/{path}", data=body, headers={**editor, "Destination": target})
+        for method, path, body, target in attempts
+    ]
+
+    assert [answer.status for answer in answers] == [403] * len(attempts)
+    assert await db.get_local("sms-offers") is None
+
+
 async def send_raw(client: Client, text: str) -> bytes:
     """Everything the server answers to these bytes until it closes the connection."""
     url = client.make_url("/")

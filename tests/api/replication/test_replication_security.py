@@ -137,6 +137,9 @@ WRITES: list[tuple[str, str, Any]] = [
     ("DELETE", "", None),
     ("COPY", "P1", None),
     ("MOVE", "R7", None),
+    ("PUT", "_local/mine", {"type": "clinic", "parent": {"_id": "H2"}}),  # allowed, and not to be copied anywhere
+    ("COPY", "_local/mine", None),
+    ("COPY", "_local%2Fmine", None),
     # A foreign contact claimed, or named as one's own, in the same request as what is about it.
     (
         "POST",
@@ -199,6 +202,54 @@ async def test_what_is_anothers_or_the_servers_cannot_be_written(district: Any, 
 
         assert status < 500, (method, path, text)
         assert await state_of(district.db) == before, (method, path, status, text)
+    assert await district.db.find("R8") is None
+
+
+async def test_own_design_documents_lead_nowhere(district: Any, secret: str) -> None:
+    # CouchDB runs rewrites as the caller, and lets those that are a function name any path of the server.
+    meta = f"/medic-user-{district.asha.name}-meta"
+    assert (await district.client.put(f"{meta}/", headers=district.asha)).status == 200
+    rewrites = f"function (req) {{ return {{path: '../../../{district.db.name}/R7'}}; }}"
+    stored = await district.client.put(f"{meta}/_design/way", json={"rewrites": rewrites}, headers=district.asha)
+    found = []
+    for path in ("way/_rewrite", "way/_rewrite/x", "way%2F_rewrite", "..%2F_design/way/_rewrite"):
+        url = URL(str(district.client.make_url(f"{meta}/_design/")) + path, encoded=True)
+        async with district.client.session.get(url, headers=district.asha) as answer:
+            found.append(answer.status)
+
+    assert stored.status == 201
+    assert found == [403] * 4
+
+
+async def test_an_attachment_is_judged_by_the_very_revision_it_is_read_from_or_written_to(district: Any) -> None:
+    # REPL-107: R9 was about C1, and is about the foreign C2 now; so is one of the two revisions of R10.
+    def visit(doc_id: str, about: str, **members: Any) -> Any:
+        fields = {"patient_id": about}
+        return {"_id": doc_id, "type": "data_record", "form": "visit", "fields": fields, **members}
+
+    mine = {"photo": {"content_type": "text/plain", "data": "bWluZQ=="}}
+    rev = await district.db.put(visit("R9", "C1", _attachments=mine))
+    await district.db.put(visit("R9", "C2", _rev=rev, _attachments=PHOTO))
+    leaves = [visit("R10", "C1", _rev="1-" + "f" * 32), visit("R10", "C2", _rev="1-" + "a" * 32)]
+    await district.db.bulk_docs(leaves, new_edits=False)
+    read = await district.get(f"R9/photo?rev={rev}&latest=true")
+    foreign = {"If-Match": "1-" + "a" * 32}
+    written = await district.call("PUT", "R10/note", {**district.asha, **foreign}, data=b"x")
+    own = await district.call("PUT", "R10/note", {**district.asha, "If-Match": "1-" + "f" * 32}, data=b"x")
+
+    assert (read.status, await read.read()) == (200, b"mine")
+    assert written.status == 404  # PROXY-27
+    assert own.status == 201
+
+
+async def test_documents_come_as_json_by_name(district: Any) -> None:
+    # What a form on another site's page can post, with the cookies of the visitor.
+    body = orjson.dumps({"docs": [{"_id": "R8", "type": "data_record", "form": "visit", "fields": {"place_id": "C1"}}]})
+    form = {**district.asha, "Content-Type": "text/plain"}
+    answers = [await district.call("POST", path, form, data=body) for path in ("_bulk_docs", "")]
+
+    assert [answer.status for answer in answers] == [415, 415]
+    assert (await answers[0].json())["error"] == "bad_content_type"
     assert await district.db.find("R8") is None
 
 
