@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import httpx
 import orjson
 
 from core.errors import DomainError, InvalidInput, Unavailable
+from sentinel.schedule.calls import Answer, ask
 
 # The secret stored under a key, None when there is none.
 Secret = Callable[[str], Awaitable[str | None]]
@@ -28,11 +28,11 @@ async def send(client: httpx.AsyncClient, push: Mapping[str, Any], payload: Any,
     headers, params = await login(client, base_url, destination.get("auth"), secret)
     url = join(base_url, destination.get("path"))
     body = orjson.dumps(payload)
-    answer = await request(
+    answer = await post(
         client, url, content=body, headers={"content-type": "application/json", **headers}, params=params
     )
     if not answer.is_success:
-        raise Refused(f"the service answered {answer.status_code}")
+        raise Refused(f"the service answered {answer.status}")
 
 
 async def login(
@@ -64,23 +64,22 @@ async def needed(secret: Secret, key: Any) -> str:
 
 
 async def muso_token(client: httpx.AsyncClient, url: str, username: Any, password: str) -> str:
-    answer = await request(client, url, data={"login": str(username or ""), "password": password})
+    answer = await post(client, url, data={"login": str(username or ""), "password": password})
     try:
-        body = orjson.loads(answer.content)
-        if answer.is_success and body.get("statut") == 200:
-            return str(body["data"]["username_token"])
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        if answer.is_success and answer.json.get("statut") == 200:
+            return str(answer.json["data"]["username_token"])
+    except (AttributeError, KeyError, TypeError):
         pass
     raise Refused("the login of the service was refused")
 
 
-async def request(client: httpx.AsyncClient, url: str, **options: Any) -> httpx.Response:
+async def post(client: httpx.AsyncClient, url: str, **options: Any) -> Answer:
     try:
-        # The client's own timeout begins anew with every byte of an answer that drips.
-        async with asyncio.timeout(client.timeout.read):
-            return await client.post(url, **options)
+        return await ask(client, "POST", url, **options)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise InvalidInput(f"destination: {url!r} is not an address: {error}") from error
+    except UnicodeEncodeError as error:
+        raise InvalidInput("destination.auth: the credential has characters that no header can hold") from error
     except (httpx.TimeoutException, TimeoutError) as error:
         raise Unavailable("the service did not answer in time") from error
     except httpx.HTTPError as error:

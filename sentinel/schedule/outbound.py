@@ -132,6 +132,10 @@ class Run:
             log.warning("outbound %s of %s: %s", name, doc["_id"], error.message)
             self.count(name, "failed", error.message)
             return Result(name, rev, error=error.message)
+        except Exception as error:  # whatever a document or its settings do to one push, the others go on
+            log.exception("outbound %s of %s", name, doc["_id"])
+            self.count(name, "failed", f"{type(error).__name__}: {error}")
+            return Result(name, rev, error=f"{type(error).__name__}: {error}")
         self.unanswered[name] = 0
         self.count(name, "sent", None)
         entry = {"type": "outbound", "name": name, "timestamp": ms_of(self.now()), "hash": digest}

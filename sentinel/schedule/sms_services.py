@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import httpx
-import orjson
 
 from core.couch.client import Doc
 from core.errors import InvalidInput
 from core.settings import Settings
 from core.sms_offers import OUR_GATEWAY, outgoing_service
+from sentinel.schedule import calls
+from sentinel.schedule.calls import Answer
 
 # The whole request, and before it the connection: what fails there was not sent.
 TIMEOUT = httpx.Timeout(10.0, connect=5.0, pool=5.0)
@@ -99,7 +99,7 @@ class AfricasTalking:
         form = {"username": self.username, "to": to, "message": text, **({"from": self.sender} if self.sender else {})}
         answer = await ask(client, "POST", self.url, data=form, headers={"apikey": secret})
         refuse_failures(answer)
-        body = json_of(answer)
+        body = answer.json
         data = body.get("SMSMessageData") if isinstance(body, dict) else None
         recipients = data.get("Recipients") if isinstance(data, dict) else None
         if not isinstance(recipients, list):
@@ -141,10 +141,10 @@ class RapidPro:
         answer = await ask(
             client, "POST", f"{self.url}/api/v2/broadcasts.json", json=body, headers=token_header("Token", secret)
         )
-        if answer.status_code == 400:
+        if answer.status == 400:
             return Sent("failed", details={"reason": answer.text[:LONGEST_REASON]})
         refuse_failures(answer)
-        broadcast = json_of(answer)
+        broadcast = answer.json
         if not isinstance(broadcast, dict):
             raise InDoubt("the service answered something that is not its protocol")
         return Sent(self.state_of(broadcast), reference(broadcast.get("id")))
@@ -159,7 +159,7 @@ class RapidPro:
             headers=token_header("Token", secret),
         )
         refuse_failures(answer)
-        body = json_of(answer)
+        body = answer.json
         results = body.get("results") if isinstance(body, dict) else None
         first = results[0] if isinstance(results, list) and results else None
         return self.state_of(first) if isinstance(first, dict) else None
@@ -185,10 +185,10 @@ class NepalDoit:
     async def send(self, client: httpx.AsyncClient, secret: str, to: str, text: str) -> Sent:
         body = {"mobile": to.removeprefix(self.COUNTRY), "message": text}
         answer = await ask(client, "POST", self.url, json=body, headers=token_header("Bearer", secret))
-        if answer.status_code in (401, 422):
+        if answer.status in (401, 422):
             return Sent("failed", details={"reason": answer.text[:LONGEST_REASON]})
         refuse_failures(answer)
-        told = json_of(answer)
+        told = answer.json
         if isinstance(told, dict) and told.get("status") == 1:
             return Sent("sent")
         raise NotSent(f"the service answered {answer.text[:LONGEST_REASON]}")
@@ -224,32 +224,26 @@ def required(section: Mapping[str, Any], service: str, name: str) -> str:
     return value.strip()
 
 
-async def ask(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> httpx.Response:
+async def ask(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> Answer:
     """The answer, whatever its status. NotSent when nothing went out, InDoubt when no answer came back."""
     headers = {"accept": "application/json", **options.pop("headers", {})}
     try:
-        # httpx's own timeout begins anew with every byte of an answer that drips.
-        async with asyncio.timeout(client.timeout.read):
-            return await client.request(method, url, headers=headers, **options)
+        answer = await calls.ask(client, method, url, headers=headers, **options)
     except NOT_SENT as error:
         raise OutOfService(f"the service cannot be reached: {type(error).__name__}") from error
     except (httpx.HTTPError, TimeoutError) as error:
         raise InDoubt(f"the service did not answer: {type(error).__name__}") from error
+    if answer.is_success and answer.content is None:
+        raise InDoubt("the answer of the service did not come whole")
+    return answer
 
 
-def refuse_failures(answer: httpx.Response) -> None:
-    if answer.status_code == 429:
+def refuse_failures(answer: Answer) -> None:
+    if answer.status == 429:
         wait = answer.headers.get("retry-after", "")
         raise TooManyRequests(float(wait) if wait.isascii() and wait.isdigit() else None)
     if not answer.is_success:
-        raise OutOfService(f"the service answered {answer.status_code}")
-
-
-def json_of(answer: httpx.Response) -> Any:
-    try:
-        return orjson.loads(answer.content)
-    except orjson.JSONDecodeError:
-        return None
+        raise OutOfService(f"the service answered {answer.status}")
 
 
 def reference(value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -23,6 +24,10 @@ from tests.conftest import eventually
 from tests.sentinel.conftest import Clock, Deployment
 
 MINUTE = 60_000
+MEGABYTE = b"x" * 1_000_000
+MOST_MEGABYTES = 100
+
+Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Service:
@@ -31,15 +36,18 @@ class Service:
     def __init__(self) -> None:
         self.received: list[tuple[str, Any, str | None]] = []
         self.answers: list[int] = []
+        self.usual: Respond | None = None
         self.url = ""
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/login":
             form = await request.post()
             if form.get("password") != "hidden":
                 return web.json_response({"statut": 401})
             return web.json_response({"statut": 200, "data": {"username_token": "t-1"}})
         self.received.append((request.path_qs, await request.json(), request.headers.get("Authorization")))
+        if self.usual is not None:
+            return await self.usual(request)
         return web.Response(status=self.answers.pop(0) if self.answers else 200)
 
     @property
@@ -293,6 +301,77 @@ async def test_name_that_is_not_configured_any_more_is_dropped(  # OUT-7
 
     assert "old of r1 is not configured any more" in caplog.text
     assert await queued(deployment) is None
+
+
+async def garbage(request: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"no gzip", headers={"Content-Encoding": "gzip"})
+
+
+async def dripping(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+    return response
+
+
+@pytest.mark.parametrize("answer", [garbage, dripping])
+async def test_what_was_taken_is_not_sent_again_for_an_odd_answer(  # OUT-2
+    deployment: Deployment, service: Service, push: Push, answer: Respond
+) -> None:
+    await configure(deployment, service)
+    await deployment.processed(report("r1"))
+    service.usual = answer
+    summary = await push()
+
+    assert summary["emr"] == {"sent": 1, "failed": 0, "error": None}
+    assert await queued(deployment) is None
+
+
+async def test_long_answer_is_not_read_to_its_end(  # OUT-2
+    deployment: Deployment, service: Service, push: Push
+) -> None:
+    written, ended = 0, asyncio.Event()
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while written < MOST_MEGABYTES:
+                await response.write(MEGABYTE)
+                written += 1
+        except ConnectionError:
+            pass
+        finally:
+            ended.set()
+        return response
+
+    await configure(deployment, service)
+    await deployment.processed(report("r1"))
+    service.usual = flood
+    await push()
+    await ended.wait()
+
+    assert written < MOST_MEGABYTES
+    assert await queued(deployment) is None
+
+
+async def test_secret_that_no_header_can_hold_fails_alone(  # OUT-3, OUT-9
+    deployment: Deployment, service: Service, push: Push
+) -> None:
+    await configure(deployment, service)
+    auth = {"type": "header", "name": "Authorization", "value_key": "k"}
+    odd = {"relevant_to": "true", "destination": {"base_url": service.url, "auth": auth}, "mapping": {"id": "doc._id"}}
+    outbound = {**(await deployment.db.get("settings"))["settings"]["outbound"], "odd": odd}
+    await deployment.configure(outbound=outbound)
+    await deployment.processed(report("r1"))
+    summary = await push(k="schlüssel…")
+
+    assert summary["emr"]["sent"] == 1
+    assert "no header can hold" in summary["odd"]["error"]
 
 
 @pytest.mark.parametrize(("cron", "sent"), [("3 10 * * *", 1), ("30 10 * * *", 0), ("nonsense", 0)])
