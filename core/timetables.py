@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from core.errors import InvalidInput
 from core.timetable_text import Rule, parse_text
 
+# What croniter reads as a moment of its own choice: another one whenever it is asked.
+CHANCE = re.compile(r"[hr]([(/].*)?", re.IGNORECASE)
 LAST_WEEKDAY = re.compile(r"([0-7]|sun|mon|tue|wed|thu|fri|sat)l", re.IGNORECASE)
 # Occurrences that may be skipped one after the other because an exception or a time of day rules them out.
 MOST_SKIPPED = 5000
+A_LEAP_YEAR = datetime(2024, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,13 @@ class Timetable:
         """From `text_expression`, which wins, or `cron`; None when neither is given. InvalidInput quotes a bad one."""
         if text := config.get("text_expression"):
             rules, exceptions = parse_text(str(text))
+            for rule in (*rules, *exceptions):
+                must_occur(rule.cron, f"text_expression: {text!r}")
             return cls(rules, exceptions)
         if text := config.get("cron"):
-            return cls((Rule(checked(str(text))),))
+            cron = checked(str(text))
+            must_occur(cron, f"cron: {text!r}")
+            return cls((Rule(cron),))
         return None
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
@@ -70,6 +77,15 @@ def checked(cron: str) -> str:
     if len(fields) == 5:
         fields[4] = ",".join(f"L{each[:-1]}" if LAST_WEEKDAY.fullmatch(each) else each for each in fields[4].split(","))
     text = " ".join(fields)
-    if not (len(fields) == 5 or text.startswith("@")) or not croniter.is_valid(text):
+    by_chance = any(CHANCE.fullmatch(item) for each in fields for item in each.split(","))
+    if by_chance or not (len(fields) == 5 or text.startswith("@")) or not croniter.is_valid(text):
         raise InvalidInput(f"cron: {cron!r} is not a cron expression of five fields")
     return text
+
+
+def must_occur(cron: str, quoted: str) -> None:
+    """InvalidInput for times that no calendar has, such as 30 February: to be told now, not when it is their turn."""
+    try:
+        croniter(cron, A_LEAP_YEAR).get_next()
+    except CroniterError as error:
+        raise InvalidInput(f"{quoted} is a time that never comes: {error}") from error

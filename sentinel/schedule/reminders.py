@@ -12,7 +12,7 @@ from core.couch.client import Database
 from core.couch.errors import from_row
 from core.dates import Duration, add, iso_of, moment_of, ms_of, parse_duration
 from core.documents import ContactTypes, Doc
-from core.errors import Conflict, InvalidInput
+from core.errors import Conflict, DomainError, InvalidInput
 from core.hydration import hydrate
 from core.lineage import minify_contact
 from core.messages import MessageContext
@@ -42,23 +42,36 @@ class Reminder:
 
 
 async def send_reminders(db: Database, tools: Tools, may_write: Callable[[], None] = lambda: None) -> int:
-    """Write the reminders that are due now; their number. Safe to repeat: each has an id of its own (JOB-REM-4)."""
-    sentinel_db = db.couch.db(f"{db.name}-sentinel")
-    written = 0
+    """Write the reminders that are due now; their number. Safe to repeat: each has an id of its own (JOB-REM-4).
+
+    Raises what one entry of the settings failed with when the others have been seen to.
+    """
+    written, failures = 0, list[DomainError]()
     for reminder in read_reminders(tools.messenger.settings):
-        now = tools.now()
-        start = await window_start(sentinel_db, reminder.form, now)
-        occurrence = reminder.timetable.latest(start, now)
-        if occurrence is None:
-            continue
-        count = 0
-        async for places in places_of(db, reminder.types):
-            count += await remind(db, reminder, occurrence, places, tools, may_write)
-        may_write()
-        await note_run(sentinel_db, reminder, occurrence, now, tools.now())
-        log.info("%d reminders of %s for %s", count, reminder.form, occurrence)
-        written += count
+        try:
+            written += await send_one(db, reminder, tools, may_write)
+        except DomainError as error:
+            if error.status >= 500:
+                raise
+            log.error("reminders of %s: %s", reminder.form, error.message)
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return written
+
+
+async def send_one(db: Database, reminder: Reminder, tools: Tools, may_write: Callable[[], None]) -> int:
+    """Those of one entry of the settings, for its latest occurrence if that is new (JOB-REM-2)."""
+    sentinel_db, now, count = db.couch.db(f"{db.name}-sentinel"), tools.now(), 0
+    occurrence = reminder.timetable.latest(await window_start(sentinel_db, reminder.form, now), now)
+    if occurrence is None:
+        return 0
+    async for places in places_of(db, reminder.types):
+        count += await remind(db, reminder, occurrence, places, tools, may_write)
+    may_write()
+    await note_run(sentinel_db, reminder, occurrence, now, tools.now())
+    log.info("%d reminders of %s for %s", count, reminder.form, occurrence)
+    return count
 
 
 def read_reminders(settings: Settings) -> list[Reminder]:

@@ -79,6 +79,11 @@ def test_cron_expressions(cron: str, before: str, after: str) -> None:  # JOB-2
         {"cron": "* * *"},
         {"cron": "61 * * * *"},
         {"cron": "* * * * * *"},
+        {"cron": "0 0 30 2 *"},
+        {"cron": "R * * * *"},
+        {"cron": "0 0,h(2-4) * * *"},
+        {"text_expression": "on the 45th day of the month"},
+        {"text_expression": "every weekday except on the 31st day of the month of june"},
     ],
 )
 def test_what_cannot_be_read_is_refused(config: dict[str, str]) -> None:  # JOB-4

@@ -8,6 +8,7 @@ import pytest
 
 from core.couch.client import Doc
 from core.dates import iso_of, ms_of
+from core.errors import DomainError
 from core.settings import Settings
 from sentinel.schedule.reminders import read_reminders, send_reminders
 from tests.sentinel.conftest import Clock, Deployment, texts
@@ -54,6 +55,17 @@ async def test_run_without_its_log_is_repeated_without_doubles(deployment: Deplo
     await deployment.sentinel_db.delete(log["_id"], log["_rev"])
 
     assert await remind(deployment) == 0
+
+
+async def test_one_that_cannot_be_stored_holds_up_no_other(deployment: Deployment, clock: Clock) -> None:  # JOB-REM-5
+    refuse = "function (doc) { if (doc.form === 'VIT' && doc.type === 'reminder') { throw({forbidden: 'no VIT'}); } }"
+    await deployment.db.put({"_id": "_design/refuse", "validate_doc_update": refuse})
+    await deployment.configure(reminders=[REMINDER, {**REMINDER, "form": "STOCK"}])
+    with pytest.raises(DomainError, match="no VIT"):
+        await remind(deployment)
+
+    assert await deployment.db.find(doc_id(clock).replace("VIT", "STOCK"))
+    assert not await deployment.sentinel_db.all_docs(startkey="reminderlog:VIT", endkey="reminderlog:VIT~")
 
 
 @pytest.mark.parametrize(
