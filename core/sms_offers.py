@@ -17,6 +17,7 @@ MINUTE_MS = 60_000
 AT_EVERY_EXCHANGE = 5
 MOST_OFFERS = 20
 LONGEST_GAP_MIN = 60
+LARGE_PAGE = 2000  # rows read at once where tasks without a message stand before the messages
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Offer:
     due_ms: int
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Row]) -> list[Offer]:
-        """The messages among the rows, each once; a task that has no message yet has an empty row."""
-        found: dict[str, Offer] = {}
+    def from_rows(cls, rows: Iterable[Row], before: Iterable[Offer] = ()) -> list[Offer]:
+        """Those of rows `before` and of these, each once; a task that has no message yet has an empty row."""
+        found = {each.uuid: each for each in before}
         for row in rows:
             value = row["value"]
             if isinstance(value, dict) and value.get("id"):
@@ -42,10 +43,20 @@ class Offer:
 
 
 async def read_offers(db: Database, state: str, limit: int, **params: Any) -> list[Offer]:
-    """The messages in a state, the longest due first; a due time in the future holds nothing back (SMS-8)."""
-    between: dict[str, Any] = {"startkey": [state, 0], "endkey": [state, {}], "limit": limit}
-    rows = await db.view("medic", "messages_by_state", **between, **params)
-    return Offer.from_rows(rows)
+    """The messages in a state, the longest due first; a due time in the future holds nothing back (SMS-8).
+
+    Not more than `limit`. Tasks that have no message take no room, however many there are.
+    """
+    found: list[Offer] = []
+    between: dict[str, Any] = {"startkey": [state, 0], "endkey": [state, {}], **params}
+    read, size = 0, limit
+    while len(found) < limit:
+        rows = await db.view("medic", "messages_by_state", limit=size, skip=read, **between)
+        found = Offer.from_rows(rows, found)
+        if len(rows) < size:
+            break
+        read, size = read + size, LARGE_PAGE
+    return found[:limit]
 
 
 def oldest_ms(settings: Settings, now: datetime) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -54,7 +54,7 @@ class Muting:
         mute, unmute = section.get("mute_forms"), section.get("unmute_forms")
         if not isinstance(mute, list) or not mute:
             raise InvalidInput("muting.mute_forms: expected a list of form codes")
-        forms = dict.fromkeys(unmute if isinstance(unmute, list) else (), False) | dict.fromkeys(mute, True)
+        forms = [*((form, False) for form in (unmute if isinstance(unmute, list) else ())), *((f, True) for f in mute)]
         return cls(settings, tools, by_key(forms), read_report_config(section, "muting", "muting"))
 
     def filter(self, change: Change) -> bool:
@@ -193,7 +193,7 @@ class UpdateNotifications(Muting):
     @classmethod
     def from_settings(cls, settings: Settings, tools: Tools) -> UpdateNotifications:
         section = settings.section("notifications")
-        forms = {section.get("off_form"): True, section.get("on_form"): False}
+        forms = [(section.get("off_form"), True), (section.get("on_form"), False)]
         return cls(settings, tools, by_key(forms), read_report_config(section, "notifications", "notifications"))
 
     def filter(self, change: Change) -> bool:
@@ -216,8 +216,9 @@ def awaits_date(change: Change) -> bool:
     return any(place.get("muted") for place in ancestors(change.doc))
 
 
-def by_key(forms: Mapping[Any, bool]) -> dict[str, bool]:
-    return {key: mutes for form, mutes in forms.items() if (key := form_key(form))}
+def by_key(forms: Iterable[tuple[Any, bool]]) -> dict[str, bool]:
+    """What is no form code counts for nothing; of a form named twice the last says what it does."""
+    return {key: mutes for form, mutes in forms if (key := form_key(form))}
 
 
 def topmost_muted(target: Doc) -> Doc:

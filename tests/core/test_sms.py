@@ -12,7 +12,7 @@ import pytest
 from core.couch.client import Database, Doc, Row
 from core.errors import Conflict, DomainError, InvalidInput
 from core.settings import Settings
-from core.sms import SmsExchange, record_id
+from core.sms import MOST_PENDING, SmsExchange, record_id
 from core.sms_offers import Ledger, Offer, Offered
 from core.translations import Translations
 from sentinel.transitions import save_new
@@ -413,6 +413,13 @@ async def test_tasks_without_a_message_do_not_disturb(db: Database) -> None:
     await db.put(owner({"state": "pending"}, {"state": "pending", "messages": [{"to": "1"}]}, task("m-1")))
 
     assert ids(await Gateway(db).exchange()) == ["m-1"]  # SMS-7
+
+
+async def test_many_tasks_without_a_message_hold_back_none(db: Database) -> None:
+    empty = [{"state": "pending", "timestamp": NOW_MS - 1, "messages": []} for _ in range(MOST_PENDING)]
+    await db.bulk_docs([{**owner(*empty), "_id": "empty"}, owner(task("m-1"))])
+
+    assert ids(await Gateway(db).exchange()) == ["m-1"]  # SMS-7, SMS-11
 
 
 class CountingDatabase(Database):

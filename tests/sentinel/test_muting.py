@@ -70,6 +70,14 @@ def test_muting_without_forms_is_refused(clock: Clock) -> None:
         load(settings, make_tools(settings, Translations(), clock))
 
 
+def test_what_is_no_form_code_mutes_nothing(clock: Clock) -> None:  # SEN-16
+    odd = {"muting": {"mute_forms": [{}, ["MUTE"], None], "unmute_forms": [{}]}, "notifications": {"on_form": {}}}
+    settings = Settings({"transitions": {"muting": True, "update_notifications": True}, **odd})
+    loaded = load(settings, make_tools(settings, Translations(), clock))
+
+    assert [each.forms for each in loaded.ordered] == [{}, {}]  # type: ignore[attr-defined]
+
+
 async def test_lease_that_is_lost_meanwhile_is_no_error_of_the_report(muting: Deployment) -> None:  # SEN-1, TRN-8
     asked = iter([True, False])  # lost when the transition wants to write, and held again when the report is written
 
