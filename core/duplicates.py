@@ -46,7 +46,8 @@ class DuplicateGuard:
 
     Free of I/O but for `pull`, before messages are written, and `push`, afterwards: they keep `sms-duplicates`
     of the sentinel database `{entries: {digest: [count, last ms]}}`, so that the API, the worker and their successors
-    count as one. A message that a process wrote only once is kept to itself until it is written again.
+    count as one. A message that a process wrote only once is kept to itself until it is written again. Times in the
+    future, from a clock that was ahead, are as far away as those of the past.
     """
 
     now: Callable[[], datetime]
@@ -65,12 +66,14 @@ class DuplicateGuard:
         """
         now, key = self.now(), digest(to, text)
         repeats = self.counts.get(key)
-        if repeats is None or now - repeats.touched > self.remember:
+        if repeats is None or abs(now - repeats.touched) > self.remember:
             repeats = self.counts[key] = Repeats(now)
         repeats.touched = now
         number = repeats.number_of(source)
-        if len(self.counts) > self.sweep_above and (self.swept_at is None or now - self.swept_at >= self.sweep_every):
-            self.counts = {key: each for key, each in self.counts.items() if now - each.touched <= self.remember}
+        if len(self.counts) > self.sweep_above and (
+            self.swept_at is None or abs(now - self.swept_at) >= self.sweep_every
+        ):
+            self.counts = {key: each for key, each in self.counts.items() if abs(now - each.touched) <= self.remember}
             self.swept_at = now
         return number
 
@@ -81,7 +84,7 @@ class DuplicateGuard:
         known = self.recent_entries()
         for key, (seen, touched) in known.items():
             mine = self.counts.get(key)
-            if mine is None or now - mine.touched > self.remember:
+            if mine is None or abs(now - mine.touched) > self.remember:
                 mine = self.counts[key] = Repeats(touched)
             mine.seen += max(seen - mine.shared, 0)
             mine.shared, mine.touched = seen, max(mine.touched, touched)
@@ -97,7 +100,7 @@ class DuplicateGuard:
                 entries = {
                     key: [each.seen, ms_of(each.touched)]
                     for key, each in self.counts.items()
-                    if each.seen > 1 and self.now() - each.touched <= self.remember
+                    if each.seen > 1 and abs(self.now() - each.touched) <= self.remember
                 }
                 try:
                     rev = await db.put({**(self.stored or {}), "_id": SHARED, "entries": entries})
@@ -122,7 +125,7 @@ class DuplicateGuard:
         found: dict[str, tuple[int, datetime]] = {}
         for key, (seen, touched_ms) in (entries if isinstance(entries, dict) else {}).items():
             touched = moment_of(touched_ms, now.tzinfo) if now.tzinfo else None
-            if touched is not None and now - touched <= self.remember:
+            if touched is not None and abs(now - touched) <= self.remember:
                 found[key] = (int(seen), touched)
         return found
 

@@ -79,11 +79,14 @@ class Offered:
     last_ms: int = 0
 
     def is_due(self, now_ms: int) -> bool:
-        """At every exchange up to five times, then 1, 2, 4 ... 60 minutes after the last time (SMS-11)."""
+        """At every exchange up to five times, then 1, 2, 4 ... 60 minutes after the last time (SMS-11).
+
+        A last time in the future was told by a clock that was ahead, and does not count.
+        """
         if self.count < AT_EVERY_EXCHANGE:
             return True
         gap_min = min(1 << (self.count - AT_EVERY_EXCHANGE), LONGEST_GAP_MIN)
-        return now_ms >= self.last_ms + gap_min * MINUTE_MS
+        return not 0 <= now_ms - self.last_ms < gap_min * MINUTE_MS
 
     def is_over(self, now_ms: int) -> bool:
         """Whether it was offered twenty times, and the last one was left unanswered too."""

@@ -19,6 +19,7 @@ PREFIX = "task:transition:"
 MOST_ATTEMPTS = 6
 FIRST_WAIT_MS = 10_000
 WAIT_GROWTH = 4
+LONGEST_WAIT_MS = FIRST_WAIT_MS * WAIT_GROWTH**MOST_ATTEMPTS
 PAGE_ROWS = 1000
 
 
@@ -62,12 +63,12 @@ class Retries:
     def due(self, limit: int) -> list[str]:
         """The ids of documents whose next attempt is due, the longest waiting first."""
         now_ms = ms_of(self.now())
-        ready = sorted((due_ms, doc_id) for doc_id, due_ms in self.waiting.items() if due_ms <= now_ms)
+        ready = sorted((due_ms, doc_id) for doc_id, due_ms in self.waiting.items() if is_over(due_ms, now_ms))
         return [doc_id for _, doc_id in ready[:limit]]
 
     def is_due(self, doc_id: str) -> bool:
         """Whether the document has waited as long as it had to."""
-        return doc_id in self.waiting and self.waiting[doc_id] <= ms_of(self.now())
+        return doc_id in self.waiting and is_over(self.waiting[doc_id], ms_of(self.now()))
 
     async def record(self, failures: Sequence[Failure]) -> None:
         """Store another failed attempt of each. Raises when one could not be stored: do not move on then."""
@@ -108,6 +109,11 @@ class Retries:
         else:
             self.failed.discard(doc["doc_id"])
             self.waiting[doc["doc_id"]] = int(doc.get("next_attempt") or 0)
+
+
+def is_over(due_ms: int, now_ms: int) -> bool:
+    """Whether a wait is over; so is one that was set by a clock far ahead of ours."""
+    return not 0 < due_ms - now_ms <= LONGEST_WAIT_MS
 
 
 def after(known: Doc | None, failure: Failure, now_ms: int) -> Doc:

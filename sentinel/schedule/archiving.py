@@ -51,11 +51,12 @@ async def archive_when_due(
     if timetable is not None:
         state = await sentinel_db.get_local(STATE) or {}
         checked = moment_of(state.get("checked"), moment.tzinfo) if moment.tzinfo else None
-        if checked is not None and timetable.latest(checked, moment) is None:
+        is_ahead = checked is not None and checked > moment  # of a clock that was set back since
+        if checked is not None and not is_ahead and timetable.latest(checked, moment) is None:
             return 0
         may_write()
         await sentinel_db.put_local(STATE, {**state, "checked": ms_of(moment)})
-        if checked is None:
+        if checked is None or is_ahead:
             return 0
     moved = 0
     for row in await sentinel_db.all_docs(startkey=PREFIX, endkey=PREFIX + "\ufff0", include_docs=True):

@@ -115,7 +115,9 @@ class Run:
         attempt = attempts.get(name) if isinstance(attempts, dict) else None
         if not isinstance(attempt, dict):
             return False
-        return attempt.get("state") == "failed" or int(attempt.get("next_attempt") or 0) > ms_of(self.now())
+        left_ms = int(attempt.get("next_attempt") or 0) - ms_of(self.now())
+        # What is longer than any wait was set by a clock that was ahead.
+        return attempt.get("state") == "failed" or 0 < left_ms <= LONGEST_WAIT_MS
 
     async def push(self, name: str, item: Item, doc: Doc) -> Result:
         """Send it as it is now, unless that was the last thing sent (OUT-4, OUT-8)."""

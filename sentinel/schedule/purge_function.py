@@ -67,11 +67,12 @@ class Group:
 
 @dataclass
 class Verdict:
-    """For each role set the ids to purge of those that were judged; groups on which the function threw are left out."""
+    """For each role set the ids to purge of those that were judged. Groups on which the function threw are left out:
+    `failed` names them, by their contact or else their first document, and says why."""
 
     judged: list[set[str]]
     purged: list[set[str]]
-    failed: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
 
 
 async def judge(
@@ -93,7 +94,7 @@ async def judge(
         for at, by_group in enumerate(answers):
             for (group, _), answer in zip(chunk, by_group, strict=True):
                 if isinstance(answer, str):
-                    verdict.failed.append(f"{group.contact.get('_id') or sorted(group.ids)[0]}: {answer}")
+                    verdict.failed.append((group.contact.get("_id") or min(group.ids, default=""), answer))
                     continue
                 ids = group.ids
                 verdict.judged[at] |= ids

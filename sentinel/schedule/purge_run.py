@@ -31,6 +31,7 @@ MOST_CONTACTS = 1000
 TOO_MANY_RECORDS = 20_000
 FEW_RECORDS = 5_000
 PAGE_ROWS = 1000
+MOST_SKIPPED = 1000
 UNASSIGNED = "_unassigned"
 
 
@@ -129,8 +130,7 @@ class Purging:
                 self.batch_size = len(batch) // 2
                 continue
             if len(ids) >= self.too_many_records:
-                log.warning("contact %s has too many records to be purged", batch[0]["_id"])
-                self.run["skipped"] = [*self.run["skipped"], batch[0]["_id"]]
+                self.skip(batch[0]["_id"], "it has too many records")
             else:
                 await self.judge_groups(grouped(batch, await self.db.get_many(ids)))
             contacts = contacts[len(batch) :]
@@ -247,13 +247,17 @@ class Purging:
     async def judge_groups(self, groups: Sequence[Group]) -> None:
         role_sets, permissions = list(self.role_sets.values()), self.settings.section("permissions")
         verdict = await judge(self.fn, groups, role_sets, permissions, self.timeout_s)
-        for failure in dict.fromkeys(verdict.failed):
-            log.warning("purge.fn failed on %s", failure)
-            skipped = failure.partition(":")[0]
-            if skipped not in self.run["skipped"]:
-                self.run["skipped"] = [*self.run["skipped"], skipped]
+        for doc_id, reason in verdict.failed:
+            self.skip(doc_id, f"purge.fn failed: {reason}")
         for db, judged, purged in zip(self.purged_dbs, verdict.judged, verdict.purged, strict=True):
             await self.mark(db, judged, purged)
+
+    def skip(self, doc_id: str, reason: str) -> None:
+        """Note whom the run passes over, so many that people may see what is wrong: it may be everybody."""
+        skipped = self.run["skipped"]
+        if doc_id and doc_id not in skipped and len(skipped) < MOST_SKIPPED:
+            log.warning("purging passes over %s: %s", doc_id, reason)
+            self.run["skipped"] = [*skipped, doc_id]
 
     async def purge_for_all(self, ids: Sequence[str]) -> None:
         for db in self.purged_dbs:

@@ -48,8 +48,9 @@ async def purge(
     state = await sentinel_db.get_local(STATE) or {}
     moment = now()
     checked = moment_of(state.get("checked"), moment.tzinfo) if moment.tzinfo else None
-    if checked is None:
-        await remember(sentinel_db, {"checked": ms_of(moment)})
+    if checked is None or checked > moment:  # the first time, or the clock was ahead when it was stored
+        kept = {name: value for name, value in state.items() if not name.startswith("_")}
+        await remember(sentinel_db, {**kept, "checked": ms_of(moment)})
         return False
     run = state.get("run")
     if not isinstance(run, dict):
@@ -76,7 +77,7 @@ async def purge(
 async def new_run(db: Database, moment: datetime, last: Doc, by: str) -> Doc:
     """`since` is None where everything is to be looked at; `upto` is where the next run will go on."""
     full = moment_of(last.get("full"), moment.tzinfo) if moment.tzinfo else None
-    is_recent = full is not None and moment - full < FULL_EVERY and last.get("by") == by
+    is_recent = full is not None and abs(moment - full) < FULL_EVERY and last.get("by") == by
     upto = str((await db.info())["update_seq"])
     since = last.get("since") if is_recent else None
     return {"begun": ms_of(moment), "stage": 0, "after": None, "skipped": [], "since": since, "upto": upto, "by": by}

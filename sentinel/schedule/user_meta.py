@@ -34,7 +34,7 @@ async def gather_when_due(
     checked = moment_of((state or {}).get("checked"), moment.tzinfo) if moment.tzinfo else None
     timetable = Timetable.from_config(DAILY)
     gathered = 0
-    if checked is not None and timetable is not None:
+    if checked is not None and checked <= moment and timetable is not None:
         if timetable.latest(checked, moment) is None:
             return 0
         gathered = await gather(couch, database, may_write)

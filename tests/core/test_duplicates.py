@@ -57,6 +57,16 @@ async def test_counts_are_forgotten_half_an_hour_after_the_last(sentinel_db: Dat
     assert await counted(DuplicateGuard(clock), sentinel_db) == 3
 
 
+async def test_counts_of_a_clock_that_was_ahead_are_forgotten(sentinel_db: Database) -> None:
+    clock = Clock()
+    guard = DuplicateGuard(clock)
+    await counted(guard, sentinel_db, 3)
+    clock.moment -= timedelta(days=300)
+
+    assert await counted(DuplicateGuard(clock), sentinel_db) == 1
+    assert await counted(guard, sentinel_db) == 1
+
+
 async def test_texts_are_not_kept_and_single_messages_cost_no_write(sentinel_db: Database) -> None:
     guard = DuplicateGuard(Clock())
     for n in range(20):

@@ -460,6 +460,10 @@ def test_offers_become_rarer() -> None:
     assert len(gaps) == 20
 
 
+def test_a_time_of_a_clock_that_was_ahead_keeps_nothing_back() -> None:
+    assert Offered(10, last_ms=1_000_000_000).is_due(999_000_000)  # SMS-11
+
+
 def offer(uuid: str, due_ms: int = 0) -> Offer:
     return Offer(uuid, "r", "+1", "text", due_ms)
 

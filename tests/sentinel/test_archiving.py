@@ -97,6 +97,21 @@ async def test_job_goes_on_where_the_time_was_over(  # ARC-2, ARC-3
     assert (await told(deployment, job_id))["status"] == "completed"
 
 
+async def test_clock_that_was_ahead_does_not_put_jobs_off(  # ARC-2
+    deployment: Deployment, run: Run, clock: Clock
+) -> None:
+    nightly = {"cron": "0 2 * * *"}
+    await deployment.store({"_id": "r1", "type": "data_record"})
+    await ask(deployment, ["r1"])
+    clock.move(days=300)
+    await run(**nightly)
+    clock.move(days=-300)
+    await run(**nightly)
+    clock.move(days=1)
+
+    assert await run(**nightly) == 1
+
+
 async def test_job_that_always_fails_is_dropped(deployment: Deployment, run: Run) -> None:  # ARC-3
     await deployment.store({"_id": "r1", "type": "data_record"})
     job_id = await ask(deployment, ["r1"])

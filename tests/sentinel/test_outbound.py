@@ -225,6 +225,19 @@ async def test_failures_wait_longer_and_longer(  # OUT-6, OUT-9
     assert len(service.received) == 3
 
 
+async def test_clock_that_was_ahead_puts_no_push_off(  # OUT-9
+    deployment: Deployment, service: Service, push: Push, clock: Clock
+) -> None:
+    await configure(deployment, service)
+    await deployment.processed(report("r1"))
+    service.answers = [500]
+    clock.move(days=300)
+    await push()
+    clock.move(days=-300)
+
+    assert (await push())["emr"]["sent"] == 1
+
+
 async def test_new_revision_is_tried_at_once(deployment: Deployment, service: Service, push: Push) -> None:  # OUT-9
     await configure(deployment, service)
     doc = await deployment.processed(report("r1", n=1))

@@ -13,6 +13,7 @@ from core.couch.client import Database, Doc
 from core.scripting import ScriptError
 from core.settings import Settings
 from sentinel.schedule.purge_function import role_hash
+from sentinel.schedule.purge_run import MOST_SKIPPED
 from sentinel.schedule.purging import purge
 from tests.sentinel.conftest import Clock, Deployment
 
@@ -188,6 +189,30 @@ async def test_contact_on_which_the_function_throws_is_skipped_and_told(  # PRG-
     assert await purged(deployment) == {"r2"}
     [log] = await logs(deployment)
     assert log["skipped_contacts"] == ["mum"]
+
+
+async def test_function_that_throws_on_all_is_told_by_the_first(  # PRG-10
+    deployment: Deployment, run: Run
+) -> None:
+    clinics: list[Doc] = [{"_id": f"a:{n:04}", "type": "clinic", "parent": {"_id": "h1"}} for n in range(MOST_SKIPPED)]
+    await deployment.store(*clinics)
+    assert await run("function (user, contact) { throw contact.missing.name; }")
+
+    [log] = await logs(deployment)
+    assert len(log["skipped_contacts"]) == MOST_SKIPPED
+    assert "a:0001" in log["skipped_contacts"]
+
+
+async def test_clock_that_was_ahead_does_not_put_purging_off(  # PRG-1
+    deployment: Deployment, run: Run, clock: Clock
+) -> None:
+    clock.move(days=300)
+    await run()
+    clock.move(days=-300)
+    await deployment.store(report("r1"))
+
+    assert await run()
+    assert await purged(deployment) == {"r1"}
 
 
 @pytest.mark.parametrize("fn", ["function () { while (true) {} }", "not a function"])

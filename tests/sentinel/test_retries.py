@@ -84,6 +84,17 @@ async def test_retries_are_found_again_after_a_restart(deployment: Deployment, p
     assert deployment.retries.waiting == known != {}
 
 
+async def test_clock_that_was_ahead_does_not_put_retries_off(deployment: Deployment, preg: Preg, clock: Clock) -> None:
+    db = Refusing(deployment.db.couch, deployment.db.name)
+    db.refused = ("r1",)
+    await deployment.store(preg("r1"))
+    clock.move(days=300)
+    await deployment.process(processor=deployment.processor(db))
+    clock.move(days=-300)
+
+    assert deployment.retries.due(1) == ["r1"]  # SEN-14
+
+
 async def test_outage_repeats_the_batch_instead_of_failing_its_changes(  # SEN-12
     deployment: Deployment, preg: Preg
 ) -> None:

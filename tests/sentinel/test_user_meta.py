@@ -79,3 +79,15 @@ async def test_it_is_done_once_after_two_at_night(couch: Couch, db: Database, be
     assert await gather_when_due(couch, db.name, clock) == 0
     clock.move(days=1)
     assert await gather_when_due(couch, db.name, clock) == 1
+
+
+async def test_clock_that_was_ahead_does_not_put_it_off(couch: Couch, db: Database, bea: Database) -> None:
+    clock = Clock()
+    clock.move(days=300)
+    await gather_when_due(couch, db.name, clock)
+    clock.move(days=-300)
+    await gather_when_due(couch, db.name, clock)
+    await bea.put({"_id": "telemetry-1"})
+    clock.move(days=1)
+
+    assert await gather_when_due(couch, db.name, clock) == 1
