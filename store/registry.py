@@ -180,13 +180,23 @@ class Databases:
             database.start()
             self._open[name] = database
         if len(self._open) > self._most_open:
-            idle = next((each for each in self._open.values() if each.users == 0 and each is not database), None)
-            if idle is not None:
-                async with self._lock(idle.name):
-                    if idle.users == 0 and self._open.get(idle.name) is idle:
-                        del self._open[idle.name]
-                        await self._close(idle)
+            database.users += 1  # for whoever opens another one meanwhile it is not idle
+            try:
+                await self._close_idle()
+            finally:
+                database.users -= 1
         return database
+
+    async def _close_idle(self) -> None:
+        """Close what nobody uses, the least recently used first, until no more are open than may be."""
+        while len(self._open) > self._most_open:
+            idle = next((each for each in self._open.values() if each.users == 0), None)
+            if idle is None:
+                return
+            async with self._lock(idle.name):
+                if idle.users == 0 and self._open.get(idle.name) is idle:
+                    del self._open[idle.name]
+                    await self._close(idle)
 
     async def _close_views(self, database: Database) -> None:
         views = self._views.pop(database, None)

@@ -116,6 +116,24 @@ async def test_more_databases_than_may_be_open(tmp_path: Path) -> None:
     assert not list((tmp_path / "databases").glob("*-wal"))
 
 
+async def test_databases_in_use_stay_open_while_others_are_opened(tmp_path: Path) -> None:
+    config = StoreConfig(data=tmp_path, admins=dict([ADMIN]), most_open_databases=1)
+    server = TestServer(create_app(config))
+    await server.start_server(**RUNNER_OPTIONS)
+    async with ClientSession() as session:
+        store = Client(session, str(server.make_url("/")).rstrip("/"))
+        names = [f"/db{n}" for n in range(12)]
+        for name in names:
+            await store.put(name)
+
+        statuses = []
+        for some in (names[:1], names[1:4], names[4:]):  # more than were open before, so that not all of those can go
+            statuses += [answer.status for answer in await asyncio.gather(*(store.post(name, {}) for name in some))]
+    await server.close()
+
+    assert statuses == [201] * 12
+
+
 async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     config = StoreConfig(data=tmp_path, admins=dict([ADMIN]))
     seqs = []
