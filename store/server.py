@@ -293,7 +293,12 @@ async def _dispatch(call: Call, segments: list[str]) -> web.StreamResponse:
     async with call.store.databases.use(first) as database:
         if first != "_users":
             require_db_member(call.user, database.security)
-        return await _dispatch_database(call, database, segments[1:])
+        try:
+            return await _dispatch_database(call, database, segments[1:])
+        except StoreError as error:
+            if database.deleted and error.status >= 500:  # whatever failed, this is why
+                raise NotFound("Database does not exist.") from error
+            raise
 
 
 async def _dispatch_database(call: Call, database: Database, rest: list[str]) -> web.StreamResponse:

@@ -17,6 +17,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 import orjson
 
@@ -82,20 +83,31 @@ class ViewIndex:
         """A connection that sees one state of the index for as long as it is held."""
         with self._lock:
             connection = self._readers.pop() if self._readers else None
-        if connection is None:
-            connection = _connect(self.path)
-            connection.execute("PRAGMA query_only = ON")
+        with self._stopped_rather_than_broken():
+            if connection is None:
+                connection = _connect(self.path)
+                connection.execute("PRAGMA query_only = ON")
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                connection.rollback()
+                with self._lock:
+                    keep = len(self._readers) < _IDLE_READERS and not self._stop.is_set()
+                    if keep:
+                        self._readers.append(connection)
+                if not keep:
+                    connection.close()
+
+    @contextmanager
+    def _stopped_rather_than_broken(self) -> Iterator[None]:
+        """A file that is gone because the index was closed is no broken file."""
         try:
-            connection.execute("BEGIN")
-            yield connection
-        finally:
-            connection.rollback()
-            with self._lock:
-                keep = len(self._readers) < _IDLE_READERS and not self._stop.is_set()
-                if keep:
-                    self._readers.append(connection)
-            if not keep:
-                connection.close()
+            yield
+        except sqlite3.Error as error:
+            if self._stop.is_set():
+                raise Stopped("The database is being closed.") from error
+            raise
 
     def note_total(self, seq: int, map_index: int, total: int) -> None:
         """Remember how many rows a map has at a seq, until the next one; from any thread."""
@@ -114,6 +126,10 @@ class ViewIndex:
 
     def update(self) -> None:
         """Bring the index to the seq its database has now. Blocks; one thread at a time."""
+        with self._stopped_rather_than_broken():
+            self._update()
+
+    def _update(self) -> None:
         target = self._source.update_seq()
         self.started_s = self.updated_s = time.time()
         self.changes_done, self.total_changes = 0, target - max(self.seq, 0)
@@ -260,7 +276,9 @@ class ViewIndex:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+    """An existing file only: one that was removed a moment ago must not come back empty."""
+    address = f"file:{quote(str(path))}?mode=rw"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=60)
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -8192"):
         connection.execute(f"PRAGMA {pragma}")
     return connection

@@ -14,7 +14,7 @@ from store.javascript import JavaScriptPool
 from store.mango_index import MangoMapper
 from store.source import DocSource
 from store.view_group import View, ViewGroup, view_group
-from store.view_index import ViewIndex
+from store.view_index import Stopped, ViewIndex
 from store.view_query import ViewParams
 from store.view_read import DocRef, Head, ReadDocs, read_few, read_rows
 from store.view_reduce import reduction
@@ -92,6 +92,7 @@ class Views:
         self._javascript = javascript
         self._read_docs = read_docs or self._winners
         self._indexes: dict[str, _Kept] = {}
+        self._closed = False
         self._groups: dict[tuple[Any, Any], ViewGroup] = {}
 
     def _winners(self, refs: Sequence[DocRef], _: ViewParams) -> Mapping[Any, bytes | None]:
@@ -163,7 +164,8 @@ class Views:
         await asyncio.to_thread(self._remove_files, wanted)
 
     async def close(self) -> None:
-        """Stop building and close all files."""
+        """Stop building and close all files, for good: who still asks is told that they are closed."""
+        self._closed = True
         await asyncio.gather(*(kept.close() for kept in self._indexes.values()))
         self._indexes.clear()
 
@@ -185,6 +187,8 @@ class Views:
         return group
 
     def _kept(self, group: ViewGroup, ddoc_id: str) -> _Kept:
+        if self._closed:
+            raise Stopped("The database is being closed.")
         kept = self._indexes.get(group.signature)
         if kept is None:
             engine = self._javascript.index_engine(group.signature)

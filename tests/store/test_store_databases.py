@@ -186,6 +186,51 @@ async def test_writes_beside_a_deletion_are_stored_or_not_found(store: Client) -
         assert {answer.status for answer in answers} <= {200, 201, 404}
 
 
+async def test_view_of_a_database_made_anew_does_not_meet_queries_of_the_deleted_one(store: Client, db: str) -> None:
+    begun, more = asyncio.Event(), asyncio.Event()
+    ddoc = {"views": {"v": {"map": "function (doc) { emit(doc.n); }"}}}
+    view = f"{db}/_design/d/_view/v"
+
+    async def slow_body() -> AsyncIterator[bytes]:
+        yield b"{"
+        begun.set()
+        await more.wait()
+        yield b"}"
+
+    await store.put(f"{db}/_design/d", ddoc)
+    headers = {**basic(*ADMIN), "Content-Type": "application/json"}
+    slow = asyncio.create_task(store.session.post(f"{store.url}{view}", data=slow_body(), headers=headers))
+    await begun.wait()
+    await store.delete(db)
+    await store.put(db)
+    await store.put(f"{db}/_design/d", ddoc)
+    await store.post(f"{db}/_bulk_docs", {"docs": [{"n": n} for n in range(5)]})
+    assert len((await store.get(view)).body["rows"]) == 5
+
+    more.set()
+
+    assert (await slow).status == 404
+    answers = await asyncio.gather(*(store.get(view, include_docs=True) for _ in range(6)))
+    assert [len(answer.body["rows"]) for answer in answers] == [5] * 6
+
+
+async def test_views_read_beside_a_deletion_are_there_or_not_found(store: Client) -> None:
+    ddoc = {"views": {"v": {"map": "function (doc) { emit(doc._id); }", "reduce": "_count"}}}
+    view = "/short/_design/d/_view/v"
+    for _ in range(10):
+        await store.put("/short")
+        await store.put("/short/_design/d", ddoc)
+        await store.post("/short/_bulk_docs", {"docs": [{"n": n} for n in range(20)]})
+        answers = await asyncio.gather(
+            *(store.get(view, reduce=False, include_docs=True) for _ in range(6)),
+            *(store.get(view) for _ in range(6)),
+            store.delete("/short"),
+            *(store.get(view) for _ in range(6)),
+        )
+
+        assert {answer.status for answer in answers} <= {200, 404}
+
+
 # -- validate_doc_update
 
 
