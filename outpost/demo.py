@@ -30,7 +30,7 @@ async def load_demo(url: str, config: Config) -> int:
             contacts = await load_docs(http, admin, config.database)
             users = [user["username"] for user in district.USERS if await load_user(http, admin, user)]
             replies = await exchange_sms(http, gateway)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         print(
             f"outpost: no Outpost answers at {url} ({error or type(error).__name__}); start it first", file=sys.stderr
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +17,7 @@ from typing import IO
 from core.config import Config
 
 PASSWORD_FILE = "admin-password"
+MEMORY = Path("/dev/shm")
 BACKLOG = 1024  # connections of one API process that wait to be accepted
 
 
@@ -53,14 +57,63 @@ def with_password(config: Config, *, create: bool = True) -> Config:
     if config.admin_password:
         return config.with_store(config.admin_password)
     path = config.data / PASSWORD_FILE
-    if not path.exists():
+    password = kept_password(path)
+    if password is None:
         if not create:
-            raise CannotStart("COUCH_URL is not set, and there is no embedded store in the data folder: set COUCH_URL")
+            raise CannotStart(
+                f"there is no embedded store in the data folder {config.data.absolute()}: "
+                "name the one of `outpost serve` with --data, or set COUCH_URL"
+            )
         prepare_folder(config.data)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(12) + "\n")
-    return config.with_store(path.read_text().strip())
+        password = secrets.token_urlsafe(12)
+        keep_password(path, password)
+    return config.with_store(password)
+
+
+def kept_password(path: Path) -> str | None:
+    """None where there is none yet. CannotStart when it is not ours to read."""
+    try:
+        return path.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CannotStart(f"the password in {path.absolute()} cannot be read: {reason}") from error
+
+
+def keep_password(path: Path, password: str) -> None:
+    """Whole or not at all, readable by the owner only. CannotStart when it cannot be written."""
+    draft = path.with_suffix(".new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(f"{password}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise CannotStart(f"{path.absolute()} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def shared_metrics(config: Config) -> Iterator[Path]:
+    """A new folder in which the API's processes share what they count, which goes with us. CannotStart.
+
+    They write to mapped files, and the system kills who does that on a full disk: so it is in memory, where there is a
+    place for that.
+    """
+    folder = config.data.absolute() / "metrics" / str(config.port)
+    if os.access(MEMORY, os.W_OK):
+        folder = MEMORY / f"outpost-{hashlib.sha256(bytes(folder)).hexdigest()[:16]}"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise CannotStart(f"the folder {folder} cannot be made: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port(host: str, port: int, purpose: str) -> int:
@@ -94,6 +147,8 @@ def bind(host: str, port: int, purpose: str, *, shared: bool = False) -> socket.
     except (OSError, OverflowError) as error:
         handle.close()
         flag = "--store-port" if purpose == "the embedded store" else "--port"
+        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+            flag = "--host"
         reason = getattr(error, "strerror", None) or str(error)
         raise CannotStart(
             f"port {port} on {host}, for {purpose}, cannot be used: {reason}; choose another with {flag}"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 
 from api.startup import answering_startup
 from core.config import Config
@@ -86,23 +84,12 @@ def child_environment(config: Config) -> dict[str, str]:
         "OUTPOST_LOG_LEVEL": config.log_level,
         "BUILDS_URL": config.builds_url or "",
         "REDIS_URL": config.redis_url or "",
-        "PROMETHEUS_MULTIPROC_DIR": str(shared_metrics(config)),
+        "PROMETHEUS_MULTIPROC_DIR": str(config.metrics_dir),
         "PYTHONUNBUFFERED": "1",
     }
     if config.admin_password:
         env["OUTPOST_ADMIN"] = f"{config.admin_name}:{config.admin_password}"
     return env
-
-
-def shared_metrics(config: Config) -> Path:
-    """The folder in which the API's processes share what they count."""
-    return config.data.absolute() / "metrics" / str(config.port)
-
-
-def make_shared_metrics(config: Config) -> None:
-    """Counting begins with nothing: the processes of another run are gone."""
-    shutil.rmtree(shared_metrics(config), ignore_errors=True)
-    shared_metrics(config).mkdir(parents=True, mode=0o700)
 
 
 async def serve_everything(config: Config) -> int:
@@ -131,30 +118,32 @@ async def supervise(
 
     There is a worker for each listener. Returns the exit code.
     """
-    make_shared_metrics(config)
-    supervisor = Supervisor(config)
-    supervisor.listen_to_signals()
-    try:
-        for command in first:
-            supervisor.start(command, command)
-        async with connect(config) as couch:
-            async with answering_startup(listeners) as start_up:
-                preparing = make_ready(couch, config, embedded=bool(first), begin=start_up.begin)
-                if not await first_of(asyncio.create_task(preparing), supervisor.stopped):
-                    return 0
-            upgrades = UpgradeWatch(couch, config, supervisor.replace_all)
-            await upgrades.begin()
-            supervisor.start("index", "index")
-            workers = [supervisor.start(f"worker[{number}]", "worker", each) for number, each in enumerate(listeners)]
-            for command in last:
+    with machine.shared_metrics(config) as metrics_dir:
+        supervisor = Supervisor(config.replace(metrics_dir=metrics_dir))
+        supervisor.listen_to_signals()
+        try:
+            for command in first:
                 supervisor.start(command, command)
-            if await first_of(asyncio.create_task(until_ready(workers)), supervisor.stopped):
-                print(banner(config, embedded=bool(first)), flush=True)
-                await first_of(asyncio.create_task(upgrades.follow()), supervisor.stopped)
-        log.info("stopping")
-        return 0
-    finally:
-        await supervisor.stop_all()
+            async with connect(config) as couch:
+                async with answering_startup(listeners) as start_up:
+                    preparing = make_ready(couch, config, embedded=bool(first), begin=start_up.begin)
+                    if not await first_of(asyncio.create_task(preparing), supervisor.stopped):
+                        return 0
+                upgrades = UpgradeWatch(couch, config, supervisor.replace_all)
+                await upgrades.begin()
+                supervisor.start("index", "index")
+                workers = [
+                    supervisor.start(f"worker[{number}]", "worker", each) for number, each in enumerate(listeners)
+                ]
+                for command in last:
+                    supervisor.start(command, command)
+                if await first_of(asyncio.create_task(until_ready(workers)), supervisor.stopped):
+                    print(banner(config, embedded=bool(first)), flush=True)
+                    await first_of(asyncio.create_task(upgrades.follow()), supervisor.stopped)
+            log.info("stopping")
+            return 0
+        finally:
+            await supervisor.stop_all()
 
 
 async def until_ready(workers: Sequence[Child]) -> None:

@@ -178,9 +178,7 @@ def test_one_answer_tells_of_all_workers(embedded_store: str, tmp_path: Path) ->
             return samples(answer.read().decode())
 
     def both_workers() -> bool:
-        found = asked()
-        pids = {dict(labels)["pid"] for _, labels in found if ("process", "worker") in labels}
-        return len(pids) == 2 and len(list((tmp_path / "metrics").rglob("counter_*.db"))) == 2
+        return len({dict(labels)["pid"] for _, labels in asked() if ("process", "worker") in labels}) == 2
 
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
     try:
@@ -193,7 +191,10 @@ def test_one_answer_tells_of_all_workers(embedded_store: str, tmp_path: Path) ->
             with urlopen(f"{url}/api/info", timeout=20):
                 pass
 
-        assert requests_of_info(asked()) == before + 40
+        if os.access("/dev/shm", os.W_OK):  # on a full disk, counting in mapped files would be the workers' end
+            assert not (tmp_path / "metrics").exists()
+        while requests_of_info(asked()) != before + 40:  # a request is counted after its answer
+            assert time.monotonic() < deadline, "a request was not counted, or counted twice"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -111,6 +112,30 @@ def test_an_unwritable_data_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     assert_refused(run("serve", "--port", "0", "--data", str(tmp_path / "file" / "data")), "data folder", "file/data")
+
+
+def test_an_address_that_is_not_of_this_machine_is_one_sentence(tmp_path: Path) -> None:
+    assert_refused(run("serve", "--host", "192.0.2.1", "--data", str(tmp_path)), "192.0.2.1", "--host")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_a_password(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "outpost", "serve", "--port", "0", "--store-port", "0", "--data", str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if not name.startswith(("COUCH_", "OUTPOST_"))},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert_refused(result, str(tmp_path), "cannot be written")
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_password_that_was_never_written_is_none(tmp_path: Path) -> None:
+    (tmp_path / "admin-password").write_text("")
+
+    assert_refused(run("sentinel", "status", "--data", str(tmp_path)), "no embedded store", str(tmp_path), "--data")
 
 
 @pytest.mark.parametrize(
