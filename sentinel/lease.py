@@ -21,6 +21,13 @@ log = logging.getLogger(__name__)
 LEASE_ID = "lease:sentinel"
 TTL_S = 10.0
 
+# Seconds that only grow, those in which the machine slept among them, where the system counts them.
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def seconds() -> float:
+    return time.clock_gettime(CLOCK)
+
 
 def owner_name() -> str:
     """A name that no other process has, and that tells people where to look."""
@@ -28,7 +35,11 @@ def owner_name() -> str:
 
 
 class Lease:
-    """The right to process, held while it is renewed in time. `clock` gives seconds since the epoch."""
+    """The right to process, held while it is renewed in time.
+
+    Who waits for it takes it when the holder let it stand still for as long as it lasts: each measures that by a
+    `clock` of its own that nobody sets, since those of two machines may differ by more. `expires` is for people.
+    """
 
     def __init__(
         self,
@@ -36,7 +47,7 @@ class Lease:
         owner: str | None = None,
         *,
         ttl_s: float = TTL_S,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         self.db = sentinel_db
         self.owner = owner or owner_name()
@@ -47,6 +58,7 @@ class Lease:
         self.holder: Holder | None = None
         self._rev: str | None = None
         self._expires_s = 0.0
+        self._seen: tuple[str, float] | None = None  # what another's lease was when we looked last, since when
 
     @property
     def held(self) -> bool:
@@ -58,15 +70,23 @@ class Lease:
             raise LeaseLost(f"{self.owner} does not hold the lease")
 
     async def acquire(self) -> bool:
-        """Take the lease if it is free, ours, or has run out, or if its holder's process is gone; False otherwise."""
+        """Take the lease if it is free, ours, or has run out, or if its holder's process is gone; False otherwise.
+
+        To see that it has run out takes two looks.
+        """
         doc = await self.db.find(LEASE_ID)
-        if doc is not None and doc.get("owner") != self.owner and expiry_s(doc) > self.clock():
+        if doc is not None and doc.get("owner") != self.owner and not self._stood_still(doc["_rev"]):
             self.holder = Holder.from_doc(doc)
             if self.holder is None or not self.holder.is_dead():
                 return False
             log.warning("%s is gone without giving the lease back", doc.get("owner"))
         self._rev = doc["_rev"] if doc is not None else None
         return await self._write()
+
+    def _stood_still(self, rev: str) -> bool:
+        if self._seen is None or self._seen[0] != rev:
+            self._seen = (rev, self.clock())
+        return self.clock() - self._seen[1] >= self.ttl_s
 
     async def renew(self) -> None:
         """Extend the lease. Raises LeaseLost when another worker took it."""
@@ -112,7 +132,8 @@ class Lease:
     async def _write(self) -> bool:
         """The expiry counts from before the request, so that we never believe longer than what is stored."""
         expires_s = self.clock() + self.ttl_s
-        doc: Doc = {"_id": LEASE_ID, "type": "lease", "owner": self.owner, "expires": int(expires_s * 1000)}
+        expires_ms = int((time.time() + self.ttl_s) * 1000)
+        doc: Doc = {"_id": LEASE_ID, "type": "lease", "owner": self.owner, "expires": expires_ms}
         doc |= self.process.to_doc()
         try:
             self._rev = await self.db.put(doc if self._rev is None else {**doc, "_rev": self._rev})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
 from core.config import Config
 from core.couch.client import Couch, Database, Doc
@@ -260,6 +261,7 @@ async def test_lease_that_ran_out_is_taken_and_its_owner_notices(sentinel_db: Da
     first = Lease(sentinel_db, "one", clock=lambda: now[0])
     second = Lease(sentinel_db, "two", clock=lambda: now[0])
     await first.acquire()
+    assert not await second.acquire()
     now[0] += 11
     assert not first.held
     assert await second.acquire()
@@ -269,6 +271,35 @@ async def test_lease_that_ran_out_is_taken_and_its_owner_notices(sentinel_db: Da
     await first.release()
     assert second.held
     assert (await sentinel_db.get(LEASE_ID))["owner"] == "two"
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -3600])
+async def test_clocks_that_differ_do_not_matter(sentinel_db: Database, couch: object, ahead_s: int) -> None:  # SEN-1
+    now = [1000.0]
+    first = Lease(sentinel_db, "one", clock=lambda: now[0])
+    second = Lease(sentinel_db, "two", clock=lambda: now[0] + ahead_s)
+    await first.acquire()
+    for _ in range(3):
+        assert not await second.acquire()
+        now[0] += 8
+        await first.renew()
+
+    assert not await second.acquire()
+    now[0] += 11
+    assert await second.acquire()
+
+
+async def test_clock_that_is_set_makes_no_difference(sentinel_db: Database, couch: object) -> None:  # SEN-1
+    with time_machine.travel("2031-02-03T08:00:00Z", tick=False) as calendar:
+        lease = Lease(sentinel_db, "one")
+        await lease.acquire()
+        calendar.move_to("2031-01-01T08:00:00Z")
+
+        assert lease.held
+        assert not await Lease(sentinel_db, "two").acquire()
+        calendar.move_to("2032-01-01T08:00:00Z")
+        assert lease.held
+        assert not await Lease(sentinel_db, "two").acquire()
 
 
 async def test_renewed_lease_lasts(sentinel_db: Database, couch: object) -> None:  # SEN-1
