@@ -67,9 +67,23 @@ def credentials_of(request: web.Request) -> Credentials | None:
     authorization = request.headers.get("Authorization")
     if authorization is not None and authorization[:6].lower() != "basic ":
         authorization = None  # another scheme: a mounted application's own business, never CouchDB's
-    if authorization is not None and cookie is None:
-        read_basic(authorization)
+    if authorization is not None:
+        authorization = in_utf8(authorization)
+        if cookie is None:
+            read_basic(authorization)
     return Credentials(cookie, authorization, client_address(request)) if cookie or authorization else None
+
+
+def in_utf8(authorization: str) -> str:
+    """A Basic header as CouchDB reads it: gateways write theirs in ISO-8859-1 (65 GWY-1)."""
+    try:
+        decoded = base64.b64decode(authorization[6:].strip(), validate=True)
+        decoded.decode()
+    except UnicodeDecodeError:
+        return f"Basic {base64.b64encode(decoded.decode('iso-8859-1').encode()).decode()}"
+    except ValueError:
+        pass  # broken, which is told where it matters
+    return authorization
 
 
 def read_basic(authorization: str) -> tuple[str, str]:

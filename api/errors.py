@@ -97,6 +97,9 @@ def error_middleware(render: Render) -> Any:
             if error.status < 400:
                 raise  # a redirect is an answer, not an error
             failure = from_http(error)
+        except web.RequestPayloadError as error:
+            failure = InvalidInput("The request body is not encoded as Content-Encoding or Transfer-Encoding say")
+            log.info("body of %s %s: %s", request.method, loggable(request.path), error)
         except ConnectionResetError:
             raise  # the client has gone
         except Exception:

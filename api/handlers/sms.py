@@ -15,7 +15,7 @@ from api.incoming import INCOMING
 from api.infodocs import note_writes
 from api.keys import DB, REQUEST_SETTINGS
 from api.operations import Access, Operation, describe
-from api.params import read_json, require_json
+from api.params import parse_gateway_json, require_json
 from api.responses import json_response
 from core.couch.client import Doc, Row
 from core.errors import DomainError, InvalidInput
@@ -66,7 +66,7 @@ async def post_exchange(request: web.Request) -> web.Response:
     """
     require_json(request)
     user = require(request, "can_access_gateway_api")
-    body = await read_json(request)
+    body = parse_gateway_json(await request.read() or b"null")
     if not isinstance(body, dict):
         raise InvalidInput("The body must be an object with the lists messages and updates")
     exchange = sms_exchange(request)

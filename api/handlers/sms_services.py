@@ -16,7 +16,7 @@ from api.infodocs import note_writes
 from api.json_errors import always_json
 from api.keys import CONFIG, COUCH, DB
 from api.operations import Access, Operation, describe
-from api.params import Param, parse_json, require_json
+from api.params import Param, parse_gateway_json, require_json
 from api.responses import json_response
 from core.credentials import find_credential
 from core.errors import InvalidInput
@@ -108,7 +108,7 @@ async def post_rapidpro_message(request: web.Request) -> web.Response:
     kind, _, token = header.partition(" ")
     await check_secret(request, RAPIDPRO, token.strip() if kind.lower() == "token" else None)
     require_json(request)
-    body = parse_json(await request.read())
+    body = parse_gateway_json(await request.read())
     if not isinstance(body, dict):
         raise InvalidInput("The request body must be an object with id, from and content")
     message = {name: body.get(name) for name in ("id", "from", "content")}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 from typing import Any
 
 import orjson
+import pytest
 from aiohttp.test_utils import TestClient
 
 from core.couch.client import Database, Doc
@@ -110,6 +112,26 @@ async def test_compressed_body_is_taken(client: Client, db: Database) -> None:
     assert len(await records(db)) == 1
 
 
+async def test_body_that_is_not_as_it_says_is_400(client: Client) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip", **JSON}
+
+    answer = await client.post("/api/sms", data=b"no gzip", headers=headers)
+
+    assert answer.status == 400  # SMS-5
+    assert "Content-Encoding" in (await answer.json())["message"]
+
+
+@pytest.mark.parametrize("half", [rb"\ud83d", b"\xed\xa0\xbd", b"\xe9"], ids=["escaped", "surrogate", "ISO-8859-1"])
+async def test_half_a_character_holds_up_no_message(client: Client, db: Database, half: bytes) -> None:
+    body = orjson.dumps({"messages": [message(1), message(2)]}).replace(b"hello 1", b"hello 1 \xf0\x9f\x98\x80 " + half)
+
+    answer = await client.post("/api/sms", data=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status == 200  # SMS-21
+    texts = sorted(doc["sms_message"]["message"].rstrip("?\ufffd") for doc in await records(db))
+    assert texts == ["hello 1 \U0001f600 ", "hello 2"]
+
+
 async def test_errors_carry_the_message_the_app_shows(client: Client) -> None:
     not_an_object = "The body must be an object with the lists messages and updates"
     refusals = [
@@ -148,6 +170,17 @@ async def test_gateway_needs_its_permission(client: Client, make_user: Any) -> N
     assert (refused.status, (await refused.json())["message"]) == (403, "Insufficient privileges")
     assert unknown.status == 401
     assert prompted.headers["WWW-Authenticate"].startswith("Basic ")  # SMS-1
+
+
+async def test_login_may_be_in_iso_8859_1(client: Client, make_user: Any) -> None:  # GWY-1
+    name = (await make_user("gateway", password="Clé-été-ÿ", roles=["gateway"])).name
+    statuses = []
+    for encoding in ("utf-8", "iso-8859-1"):
+        login = base64.b64encode(f"{name}:Clé-été-ÿ".encode(encoding)).decode()
+        answer = await client.get("/api/sms", headers={"Authorization": f"Basic {login}", **JSON})
+        statuses.append(answer.status)
+
+    assert statuses == [200, 200]
 
 
 async def test_documents_whose_messages_were_reported_on_count_as_written(
