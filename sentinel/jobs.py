@@ -158,5 +158,10 @@ class Jobs:
             self.lease.check,
             only,
         )
-        if summary:
-            await self.state.note(outbound={**self.state.values.get("outbound", {}), **summary})
+        settings = self.configuration.tools.messenger.settings
+        known = {name: each for name, each in self.state.values.get("outbound", {}).items() if name in pushes(settings)}
+        if only is None:
+            known = {name: {**counts, "waiting": 0, "given_up": 0} for name, counts in known.items()}
+        told = {**known, **{name: {**known.get(name, {}), **counts} for name, counts in summary.items()}}
+        if told:
+            await self.state.note(outbound=told)

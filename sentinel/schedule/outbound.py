@@ -61,6 +61,12 @@ class Item:
         queue = self.queued.get("queue")
         return [str(name) for name in queue] if isinstance(queue, list) else []
 
+    def attempt(self, name: str) -> Doc:
+        """How the last attempt at that push failed, empty when none did."""
+        attempts = self.queued.get("attempts")
+        attempt = attempts.get(name) if isinstance(attempts, dict) else None
+        return attempt if isinstance(attempt, dict) else {}
+
 
 @dataclass
 class Run:
@@ -74,6 +80,7 @@ class Run:
     secret: Secret
     now: Callable[[], datetime]
     may_write: Callable[[], None]
+    is_whole: bool = False
     unanswered: dict[str, int] = field(default_factory=dict)
     summary: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -90,6 +97,8 @@ class Run:
             for end in ends:
                 if end is not None:
                     raise end
+            if self.is_whole:
+                self.count_left(items)
 
     async def items(self, ids: Sequence[str]) -> list[Item]:
         queued = [doc for doc in (await self.sentinel_db.get_many(ids)).values() if doc.get("doc_id")]
@@ -110,11 +119,21 @@ class Run:
             self.may_write()
             item.results.append(await self.push(name, item, item.doc))
 
+    def count_left(self, items: Iterable[Item]) -> None:
+        """What failed and is left in the queue, to be tried again or given up, and why the first of it failed."""
+        for item in items:
+            tried = {result.name: result.error for result in item.results}
+            for name in item.names:
+                attempt = item.attempt(name)
+                error = tried.get(name, attempt.get("error"))
+                if error and name in self.configured:
+                    counts = self.counts(name)
+                    what = "given_up" if attempt.get("state") == "failed" else "waiting"
+                    counts[what] = counts.get(what, 0) + 1
+                    counts["error"] = counts["error"] or f"{item.queued['doc_id']}: {error}"
+
     def must_wait(self, item: Item, name: str) -> bool:
-        attempts = item.queued.get("attempts")
-        attempt = attempts.get(name) if isinstance(attempts, dict) else None
-        if not isinstance(attempt, dict):
-            return False
+        attempt = item.attempt(name)
         left_ms = int(attempt.get("next_attempt") or 0) - ms_of(self.now())
         # What is longer than any wait was set by a clock that was ahead.
         return attempt.get("state") == "failed" or 0 < left_ms <= LONGEST_WAIT_MS
@@ -132,11 +151,11 @@ class Run:
             waits = isinstance(error, Unavailable)
             self.unanswered[name] = self.unanswered.get(name, 0) + 1 if waits else 0
             log.warning("outbound %s of %s: %s", name, doc["_id"], error.message)
-            self.count(name, "failed", error.message)
+            self.count(name, "failed", f"{doc['_id']}: {error.message}")
             return Result(name, rev, error=error.message)
         except Exception as error:  # whatever a document or its settings do to one push, the others go on
             log.exception("outbound %s of %s", name, doc["_id"])
-            self.count(name, "failed", f"{type(error).__name__}: {error}")
+            self.count(name, "failed", f"{doc['_id']}: {type(error).__name__}: {error}")
             return Result(name, rev, error=f"{type(error).__name__}: {error}")
         self.unanswered[name] = 0
         self.count(name, "sent", None)
@@ -144,9 +163,12 @@ class Run:
         return Result(name, rev, entry=entry)
 
     def count(self, name: str, what: str, error: str | None) -> None:
-        counts = self.summary.setdefault(name, {"sent": 0, "failed": 0, "error": None})
+        counts = self.counts(name)
         counts[what] += 1
         counts["error"] = error or counts["error"]
+
+    def counts(self, name: str) -> dict[str, Any]:
+        return self.summary.setdefault(name, {"sent": 0, "failed": 0, "error": None})
 
     async def save(self, items: Iterable[Item]) -> None:
         """What was sent into the infodocs, and then what is left into the queue (OUT-6, OUT-7)."""
@@ -178,12 +200,14 @@ async def push_queued(
 ) -> dict[str, dict[str, Any]]:
     """Push what waits, or only these queue documents: for each push `{sent, failed, error}`, of this run.
 
+    With the whole queue also `waiting` and `given_up`, the numbers of documents whose push failed, where there are any.
+
     A push with a `cron` is due within five minutes of it, any other always. Documents keep the order in which they
     were queued, service by service; services are pushed to side by side.
     """
     configured = pushes(settings)
     due = frozenset(name for name, push in configured.items() if is_due(name, push, now()))
-    run = Run(db, sentinel_db, configured, due, client, secret, now, may_write)
+    run = Run(db, sentinel_db, configured, due, client, secret, now, may_write, is_whole=only is None)
     await run.over(list(only) if only is not None else await queue_in_order(sentinel_db))
     return run.summary
 

@@ -149,7 +149,7 @@ async def test_status_tells_what_is_the_matter(  # SEN-14, SEN-16, SEN-19
     job = {"last_run": "a", "next_run": "b", "duration_ms": 5, "error": "no"}
     state = {"errors": ["wrong"], "retries": 1, "failed": 2, "overdue_tasks": 3, "jobs": {"purging": job}}
     await deployment.sentinel_db.put_local(
-        "worker-state", {**state, "outbound": {"emr": {"sent": 1, "failed": 2, "error": "down"}}}
+        "worker-state", {**state, "outbound": {"emr": {"sent": 1, "failed": 2, "error": "r1: down", "given_up": 3}}}
     )
     failure = {"doc_id": "r9", "state": "failed", "attempts": 6, "error": "E", "next_attempt": None}
     await deployment.sentinel_db.put({"_id": "task:transition:r9", **failure})
@@ -163,7 +163,7 @@ async def test_status_tells_what_is_the_matter(  # SEN-14, SEN-16, SEN-19
     for words in ("someone", "wrong; no change", "1 waiting, 2 given up", "r9: E (6 attempts, given up)", "3 overdue"):
         assert words in text
     assert "purging: last a, failed: no; next b" in text
-    assert "emr: 1 sent in the last run, 2 failed: down" in text
+    assert "emr: 1 sent and 2 failed in the last run; 0 wait to be tried again, 3 given up: r1: down" in text
 
 
 async def outpost(config: Config, *arguments: str) -> tuple[int | None, str]:

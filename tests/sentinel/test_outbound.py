@@ -18,7 +18,7 @@ from core.credentials import find_credential, store_credential
 from core.errors import InvalidInput
 from core.outbound import MappingError, payload_hash, payload_of
 from core.settings import Settings
-from sentinel.schedule.outbound import MOST_UNANSWERED, push_queued
+from sentinel.schedule.outbound import MOST_ATTEMPTS, MOST_UNANSWERED, push_queued
 from sentinel.worker import run_worker
 from tests.conftest import eventually
 from tests.sentinel.conftest import Clock, Deployment
@@ -218,11 +218,28 @@ async def test_failures_wait_longer_and_longer(  # OUT-6, OUT-9
     while (await push()) and (entry := await queued(deployment)):
         attempt = entry["attempts"]["emr"]
         waits.append((attempt["next_attempt"] - clock.ms) // MINUTE)
-        assert await push() == {}
+        assert (await push())["emr"]["sent"] == 0
         clock.move(minutes=waits[-1])
 
     assert waits == [5, 10]
     assert len(service.received) == 3
+
+
+async def test_what_is_given_up_is_told(  # OUT-9
+    deployment: Deployment, service: Service, push: Push, clock: Clock
+) -> None:
+    await configure(deployment, service)
+    await deployment.processed(report("r1", n=1))
+    service.answers = [500] * MOST_ATTEMPTS
+    told = []
+    for _ in range(MOST_ATTEMPTS + 1):
+        told.append((await push())["emr"])
+        clock.move(hours=6)
+
+    assert told[0] == {"sent": 0, "failed": 1, "error": "r1: the service answered 500", "waiting": 1}
+    assert told[-1] == {"sent": 0, "failed": 0, "error": "r1: the service answered 500", "given_up": 1}
+    await deployment.processed({**await deployment.db.get("r1"), "fields": {"n": 2}})
+    assert await push() == {"emr": {"sent": 1, "failed": 0, "error": None}}
 
 
 async def test_clock_that_was_ahead_puts_no_push_off(  # OUT-9
