@@ -35,7 +35,8 @@ class Running:
     async def is_ready(self) -> bool:
         """Wait until it says that it does its work; False when it ends instead, or does not say so in time."""
         await asyncio.wait({self.said}, timeout=READY_WITHIN_S)
-        return self.said.done() and self.said.exception() is None and self.said.result() == READY
+        said = self.said
+        return said.done() and not said.cancelled() and said.exception() is None and said.result() == READY
 
     async def end(self, sign: signal.Signals, within_s: float) -> bool:
         """Send the signal; whether the process ended in time."""
@@ -76,33 +77,42 @@ class Child:
         """Until told to stop, or replaced: a death is followed by a restart after a growing pause."""
         while True:
             started = time.monotonic()
-            if running is None:
-                running = self.running = await self.start()
-            if self.stopping:
-                running.process.terminate()
-            code = await running.process.wait()
-            running.said.cancel()
-            running.writer.close()
-            metrics = self.env["PROMETHEUS_MULTIPROC_DIR"]
-            mark_process_dead(running.process.pid, metrics)  # type: ignore[no-untyped-call]
+            try:
+                if running is None:
+                    running = self.running = await self.start()
+                ended = how_it_ended(await self.until_ended(running))
+            except OSError as error:  # no memory for it, or the program is being replaced
+                ended = f"it cannot be started: {error}"
             if self.stopping or self.running is not running:
                 return
             self.pause_s = FIRST_PAUSE_S if time.monotonic() - started > HEALTHY_AFTER_S else self.pause_s
-            log.warning("%s ended (%s); starting it again in %.1f s", self.name, how_it_ended(code), self.pause_s)
+            log.warning("%s ended (%s); starting it again in %.1f s", self.name, ended, self.pause_s)
             await asyncio.sleep(self.pause_s)
             self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S)
             if self.stopping or self.running is not running:
                 return
-            running = None
+            running = self.running = None
+
+    async def until_ended(self, running: Running) -> int:
+        """Wait for its end and clear up after it; its exit code."""
+        if self.stopping:
+            running.process.terminate()
+        code = await running.process.wait()
+        running.said.cancel()
+        running.writer.close()
+        metrics = self.env["PROMETHEUS_MULTIPROC_DIR"]
+        mark_process_dead(running.process.pid, metrics)  # type: ignore[no-untyped-call]
+        return code
 
     async def start(self) -> Running:
+        """Raises OSError when the system cannot start it."""
         ours, theirs = socket.socketpair()
         env = {**self.env, SUPERVISED: "1"}
         handles: tuple[int, ...] = ()
         if self.listener is not None:
             handles = (self.listener.fileno(),)
             env[LISTENER] = str(self.listener.fileno())
-        with theirs:
+        try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -113,6 +123,11 @@ class Child:
                 pass_fds=handles,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the others in order
             )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         log.info("%s runs as process %d", self.name, process.pid)
         reader, writer = await asyncio.open_connection(sock=ours)
         return Running(process, writer, asyncio.create_task(reader.readline()))
@@ -130,7 +145,11 @@ class Child:
         """
         if self.stopping:
             return False
-        successor = await self.start()
+        try:
+            successor = await self.start()
+        except OSError as error:
+            log.error("%s is not replaced: it cannot be started: %s", self.name, error)
+            return False
         ready = False
         try:
             ready = await successor.is_ready() and not self.stopping
@@ -167,9 +186,13 @@ class Child:
 
 async def run_to_its_end(command: str, env: Mapping[str, str]) -> bool:
     """Whether `outpost <command>`, of the program that is installed now, does what it should."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "outpost", command, env=env, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "outpost", command, env=env, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
+    except OSError as error:
+        log.error("%s cannot be started: %s", command, error)
+        return False
     try:
         return await process.wait() == 0
     finally:

@@ -51,7 +51,7 @@ class UpgradeWatch:
 
     async def look(self, doc_id: str) -> None:
         doc = await self.logs_db.find(doc_id)
-        if doc is None or doc_id in self.done or doc["state"] != "finalized" or doc["action"] == "install":
+        if doc is None or doc_id in self.done or doc.get("state") != "finalized" or doc.get("action") == "install":
             return
         self.done.add(doc_id)
         log.info("upgraded to %s: replacing the processes one after the other", doc["to"])

@@ -104,6 +104,9 @@ def digest_of(files: Mapping[str, bytes]) -> str:
 def read_build(doc: Doc) -> Build:
     """The build of a document with its attachments in it. InvalidInput when it is none, or damaged."""
     doc_id = str(doc.get("_id"))
+    attachments = doc.get("_attachments", {})
+    if not isinstance(attachments, dict):
+        raise InvalidInput(f"The build {doc_id} has no attachments")
     info = doc.get("build_info") or named_by(doc_id)
     name = BuildName.of(info)
     if name.doc_id != doc_id:
@@ -111,7 +114,7 @@ def read_build(doc: Doc) -> Build:
     try:
         files = {
             path: base64.b64decode(each["data"], validate=True)
-            for path, each in doc.get("_attachments", {}).items()
+            for path, each in attachments.items()
             if path.startswith(("ddocs/", "legacy/"))
         }
         bundles = {path: bundle_of(content) for path, content in files.items()}
@@ -119,7 +122,7 @@ def read_build(doc: Doc) -> Build:
         raise InvalidInput(f"The build {doc_id} cannot be read: {error}") from error
     if "digest" in doc and doc["digest"] != digest_of(files):
         raise InvalidInput(f"The build {doc_id} is damaged: its digest is not that of its files")
-    if "ddocs/medic.json" not in bundles:
+    if not bundles.get("ddocs/medic.json"):
         raise InvalidInput(f"The build {doc_id} has no design documents: ddocs/medic.json is missing")
     plain, legacy = (
         {Path(path).stem: ddocs for path, ddocs in bundles.items() if path.startswith(f"{folder}/")}
@@ -130,9 +133,17 @@ def read_build(doc: Doc) -> Build:
 
 def bundle_of(content: bytes) -> list[Doc]:
     docs: list[Doc] = orjson.loads(content)["docs"]
-    if not all(isinstance(doc, dict) and str(doc.get("_id")).startswith("_design/") for doc in docs):
+    if not isinstance(docs, list) or not all(map(is_ddoc, docs)):
         raise TypeError("a bundle holds something that is no design document")
     return [{name: value for name, value in doc.items() if name != "_rev"} for doc in docs]
+
+
+def is_ddoc(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and str(value.get("_id")).startswith("_design/")
+        and isinstance(value.get("views", {}), dict)
+    )
 
 
 def named_by(doc_id: str) -> Doc:

@@ -45,11 +45,12 @@ class UpgradeLogs:
         self.now = now
 
     async def latest(self) -> Doc | None:
-        """The log of the last upgrade there was."""
+        """The log of the last upgrade there was; None for one that CHT left, with which nobody here could go on."""
         rows = await self.db.all_docs(
             startkey=f"{PREFIX}\ufff0", endkey=PREFIX, descending=True, limit=1, include_docs=True
         )
-        return rows[0]["doc"] if rows else None
+        doc = rows[0]["doc"] if rows else None
+        return doc if doc and "build_info" in doc else None
 
     async def current(self) -> Doc | None:
         """The log of the upgrade that is not over."""
@@ -68,7 +69,9 @@ class UpgradeLogs:
         try:
             await self.main_db.put({**mirror_of(doc), **revision(mirror)})
         except Conflict:
-            await self.db.delete(doc["_id"], doc["_rev"])
+            if is_mirror_of(await self.main_db.find(MIRROR_ID), doc):
+                return doc  # the worker has begun with it already
+            await self.db.update(doc["_id"], lambda log: {**log, "_deleted": True} if log else None)
             raise Conflict("Another upgrade was begun at the same moment") from None
         return doc
 
@@ -95,6 +98,11 @@ class UpgradeLogs:
     async def note(self, doc_id: str, **members: Any) -> None:
         """Add members to a log whatever its state is."""
         await self.db.update(doc_id, lambda doc: {**doc, **members} if doc else None)
+
+
+def is_mirror_of(mirror: Doc | None, log: Doc) -> bool:
+    told = mirror or {}
+    return (told.get("created"), told.get("build_info")) == (log["start_date"], log["build_info"])
 
 
 def unfinished(log: Doc) -> Conflict:

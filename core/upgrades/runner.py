@@ -139,9 +139,20 @@ class UpgradeRunner:
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                     continue
                 log.error("the upgrade to %s failed: %s", doc["to"], error.message)
-                with suppress(Overtaken):
-                    await self.logs.move(doc["_id"], "errored", error=error.message)
+                await self.give_up(doc, error.message)
                 return
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                if doc["state"] == "finalizing":
+                    raise
+                log.exception(
+                    "the upgrade to %s failed", doc["to"]
+                )  # every worker would fail at it, and do nothing else
+                await self.give_up(doc, f"{type(error).__name__}: {error}")
+                return
+
+    async def give_up(self, doc: Doc, error: str) -> None:
+        with suppress(Overtaken):
+            await self.logs.move(doc["_id"], "errored", error=error)
 
     async def stage(self, doc: Doc) -> None:
         """`_design/:staged:*` in every database; nothing is written when the same is staged already (UPG-23)."""

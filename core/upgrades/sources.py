@@ -16,6 +16,8 @@ from core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from core.upgrades.builds import BUILDS_DDOC, Build, BuildName, named_by, read_build, release_key
 
 TIMEOUT = httpx.Timeout(60, connect=10)
+LONGEST_S = 300  # of an answer, however steadily it comes
+LARGEST_BYTES = 64 * 2**20
 
 
 class Builds(Protocol):
@@ -40,9 +42,12 @@ def open_builds(config: Config) -> Builds:
 
 
 def builds_at(url: str) -> Builds:
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return BuildsDatabase(url)
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return BuildsDatabase(url)
+    except ValueError as error:
+        raise InvalidInput(f"BUILDS_URL is not a URL: {error}") from error
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return BuildsFolder(Path(unquote(parts.path)))
     if "://" not in url:
@@ -82,7 +87,7 @@ class BuildsFolder:
             raise InvalidInput(f"The file {path} is no build: {error}") from error
         except OSError as error:
             raise Unavailable(f"The file {path} cannot be read: {error.strerror}") from error
-        return doc if isinstance(doc, dict) and str(doc.get("_id", "")).count(":") >= 2 else None
+        return doc if is_build(doc) else None
 
     async def add(self, doc: Doc) -> None:
         await asyncio.to_thread(self.write, doc)
@@ -116,11 +121,16 @@ class BuildsDatabase:
             doc = await self.ask("GET", f"/{quote(name.doc_id, safe='')}", params={"attachments": "true"})
         except NotFound:
             raise NotFound(f"There is no build {name.doc_id} at {self.url}") from None
+        if not is_build(doc):
+            raise Unavailable(f"What is at {self.url} is no builds database: {name.doc_id} is no build there")
         return read_build(doc)
 
     async def releases(self) -> list[Doc]:
         answer = await self.ask("GET", "/_design/builds/_view/releases")
-        return ordered([(row["key"], row["value"]) for row in answer["rows"]])
+        try:
+            return ordered([(row["key"], row["value"]) for row in answer["rows"]])
+        except (AttributeError, LookupError, TypeError) as error:
+            raise Unavailable(f"What is at {self.url} is no builds database: it does not list builds") from error
 
     async def add(self, doc: Doc) -> None:
         try:
@@ -137,23 +147,47 @@ class BuildsDatabase:
 
     async def ask(self, method: str, path: str, **options: Any) -> Any:
         """The JSON answer; NotFound, Conflict, Unavailable with the server's words."""
-        headers = {"Accept": "application/json"}
-        try:
-            async with httpx.AsyncClient(timeout=TIMEOUT, auth=self.login) as client:
-                answer = await client.request(method, self.url + path, headers=headers, **options)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"The builds at {self.url} cannot be reached: {error or type(error).__name__}") from error
-        if answer.status_code == 404:
+        status, content = await self.answer(method, path, **options)
+        if status == 404:
             raise NotFound(f"{self.url} has no {unquote(path[1:])}")
-        if answer.status_code == 409:
-            raise Conflict(f"{self.url}: {answer.text.strip()}")
+        said = content[:200].decode(errors="replace").strip()
+        if status == 409:
+            raise Conflict(f"{self.url}: {said}")
         try:
-            found = orjson.loads(answer.content)
+            found = orjson.loads(content)
         except orjson.JSONDecodeError:
             found = None
-        if answer.status_code >= 400 or found is None:
-            raise Unavailable(f"The builds at {self.url} answered {answer.status_code}: {answer.text[:200].strip()}")
+        if status >= 300 or found is None:
+            raise Unavailable(f"The builds at {self.url} answered {status}: {said}")
         return found
+
+    async def answer(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
+        """The status and the body, which may neither be endless nor take for ever. Unavailable."""
+        headers = {"Accept": "application/json"}
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(LONGEST_S),
+                httpx.AsyncClient(timeout=TIMEOUT, auth=self.login) as client,
+                client.stream(method, self.url + path, headers=headers, **options) as answer,
+            ):
+                async for chunk in answer.aiter_bytes():
+                    content += chunk
+                    if len(content) > LARGEST_BYTES:
+                        raise Unavailable(f"The builds at {self.url} answered more than {LARGEST_BYTES} bytes")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise Unavailable(f"The builds at {self.url} cannot be reached: {reason}") from error
+        return answer.status_code, bytes(content)
+
+
+def is_build(value: Any) -> bool:
+    """Whether a document means to be a build; `read_build` finds out whether it is one."""
+    return (
+        isinstance(value, dict)
+        and str(value.get("_id", "")).count(":") >= 2
+        and isinstance(value.get("build_info") or {}, dict)
+    )
 
 
 def info_of(doc: Doc) -> Doc:

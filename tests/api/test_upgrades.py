@@ -124,6 +124,22 @@ async def test_an_upgrade_is_stage_and_complete_in_one(
     assert "9.1.0" in await map_of(db)
 
 
+async def test_an_upgrade_that_cht_left_unfinished_is_in_nobodys_way(
+    client: Client, couch: Couch, config: Config, builds: Path, runner: Background, log: Log
+) -> None:  # UPG-42
+    left = {
+        "_id": "upgrade_log:1700000000000:4.2.0",
+        **{"user": "ann", "action": "stage", "from": "4.1.0", "to": "4.2.0", "state": "interrupted"},
+        **{"start_date": 1700000000000, "updated_date": 1700000000000},
+        "state_history": [{"state": "initiated", "date": 1700000000000}],
+    }
+    await couch.db(config.db_name("logs")).put(left)
+
+    assert "upgradeDoc" not in (await ask(client, "GET", V2))[1]
+    assert await ask(client, "POST", f"{V2}/stage", put_build(builds, "9.1.0")) == (200, {"ok": True})
+    await reached(log, "indexed")
+
+
 async def test_old_indexes_are_deleted(
     client: Client, couch: Couch, db: Database, builds: Path, runner: Background, log: Log
 ) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from core.config import Config
 from core.couch.client import connect
@@ -117,6 +120,47 @@ async def test_a_builds_server_that_is_away_is_named() -> None:
         await builds_at("http://me:secret@127.0.0.1:9/builds").get(name("5.0.0"))
 
 
+@pytest.fixture
+async def liar() -> AsyncIterator[TestServer]:
+    """A server that answers with what its path says, and anything else without an end."""
+
+    async def lie(request: web.Request) -> web.StreamResponse:
+        said = request.match_info["said"]
+        if said == "moved":
+            return web.json_response({"rows": []}, status=302, headers={"Location": "/elsewhere"})
+        if said != "endless":
+            return web.Response(text=said)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(2**20))
+
+    app = web.Application()
+    app.add_routes([web.get("/{said:[^/]+}/{rest:.*}", lie)])
+    async with TestServer(app) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[1]", '"hi"', "{}", '{"rows": [5]}', '{"rows": [{"key": 5, "value": "x"}]}', "<html>", "moved", "endless"],
+)
+async def test_a_server_of_another_kind_is_named(liar: TestServer, said: str) -> None:
+    builds = builds_at(str(liar.make_url(f"/{quote(said)}")))
+
+    with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:"):
+        await builds.get(name("5.0.0"))
+    with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:"):
+        await builds.releases()
+
+
+async def test_files_of_another_kind_are_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"_id": "medic:medic:a", "build_info": "x"}')
+    (tmp_path / "b.json").write_text('["medic:medic:b"]')
+
+    assert await builds_at(str(tmp_path)).releases() == []
+
+
 async def test_a_file_cut_short_is_named(made: dict[str, Any], tmp_path: Path) -> None:
     version = made["build_info"]["version"]
     (tmp_path / f"{version}.json").write_bytes(orjson.dumps(made)[:5000])
@@ -125,6 +169,10 @@ async def test_a_file_cut_short_is_named(made: dict[str, Any], tmp_path: Path) -
     with pytest.raises(InvalidInput, match="is no build"):
         await builds.get(name(version))
     assert await builds.releases() == []
+
+
+def bundled(bundle: Any) -> dict[str, Any]:
+    return {"ddocs/medic.json": {"data": base64.b64encode(orjson.dumps(bundle)).decode()}}
 
 
 def changed(doc: dict[str, Any], **members: Any) -> dict[str, Any]:
@@ -141,6 +189,10 @@ def changed(doc: dict[str, Any], **members: Any) -> dict[str, Any]:
         ({"_attachments": {}, "digest": None}, "damaged"),
         ({"_attachments": {"ddocs/medic.json": {"data": "!"}}}, "cannot be read"),
         ({"_attachments": {"ddocs/medic.json": {"data": "e30="}}}, "cannot be read"),
+        ({"_attachments": ["ddocs/medic.json"]}, "has no attachments"),
+        ({"_attachments": bundled({"docs": []}), "digest": None}, "damaged"),
+        ({"_attachments": bundled({"docs": 5})}, "cannot be read"),
+        ({"_attachments": bundled({"docs": [{"_id": "_design/medic", "views": []}]})}, "cannot be read"),
     ],
 )
 def test_a_damaged_build_is_refused(made: dict[str, Any], change: dict[str, Any], words: str) -> None:
@@ -184,6 +236,8 @@ def test_the_folder_of_builds_is_in_the_data_folder(tmp_path: Path) -> None:
 def test_an_address_of_another_kind_is_refused() -> None:
     with pytest.raises(InvalidInput, match="BUILDS_URL must be"):
         builds_at("ftp://host/builds")
+    with pytest.raises(InvalidInput, match="BUILDS_URL is not a URL"):
+        builds_at("http://[host/builds")
 
 
 def test_release_keys_are_as_documented() -> None:  # UPG-10
