@@ -109,8 +109,9 @@ def feedback_query(sent: Sent) -> Query:
 
 
 def dhis_query(sent: Sent) -> Query:
-    if first(sent, "set"):
-        yield "filters[dataSet]", first(sent, "set")
+    if not first(sent, "set"):
+        raise WrongField("set", "console.exports.data_set_missing")
+    yield "filters[dataSet]", first(sent, "set")
     try:
         month = date.fromisoformat(f"{first(sent, 'month')}-01")
     except ValueError:

@@ -45,10 +45,20 @@ async def test_what_cannot_be_read_is_told_at_its_field(console: Console) -> Non
     page = await console.open("/admin/exports/dhis?dhis_set=x&dhis_month=soon")
 
     await expect(page.locator("#dhis_month-error")).to_have_text("This is not a month, such as 2026-11.")
+    await console.open("/admin/exports/dhis?dhis_month=2026-11")
+    await expect(page.locator("#dhis_set-error")).to_contain_text("dhis_data_sets")
     await console.open("/admin/exports/reports?reports_from=yesterday")
     await expect(page.locator("#reports_from-error")).to_contain_text("This is not a date")
     await console.open("/admin/exports/reports?reports_to=9999-12-31")
     await expect(page.locator("#reports_to-error")).to_contain_text("This is not a date")
+
+
+async def test_a_data_value_set_has_ids_unless_somebody_wants_to_read_it(console: Console) -> None:
+    page = await console.open("/admin/exports")
+    dhis = page.get_by_role("form", name="Targets for DHIS2")
+
+    await expect(dhis.get_by_role("checkbox")).not_to_be_checked()
+    await expect(dhis.get_by_text("Names in place of ids")).to_be_visible()
 
 
 async def test_filters_of_contacts_reach_the_api(console: Console) -> None:
