@@ -30,6 +30,8 @@ class Head(NamedTuple):
 def read_rows(connection: sqlite3.Connection, view: View, params: ViewParams, read_docs: ReadDocs) -> Iterator[Any]:
     """First the Head, then pieces of rows, each row a JSON object, joined by commas."""
     ranges = params.ranges(view.sort_key)
+    if params.descending:
+        ranges.reverse()  # `keys` from the last to the first; CouchDB keeps their order where it reduces
     total = count_rows(connection, view.map_index, KeyRange())
     yield Head(total, min(total, _rows_before(connection, view, ranges, params, total) + params.skip))
     skip, left = params.skip, params.limit

@@ -94,11 +94,13 @@ async def _parse(call: Call, database: Database) -> Feed:
         options=DocOptions(conflicts=call.flag("conflicts"), attachments=call.flag("attachments")),
     )
     params, passes = await _filter(call, database, params, body)
+    descending = call.flag("descending")
+    since_seq = parse_seq(since, database.mark, database.update_seq)
     return Feed(
         mode=mode,
-        since=parse_seq(since, database.mark, database.update_seq),
+        since=0 if descending else since_seq,  # what is told from the newest on ends with the oldest, as in CouchDB
         limit=call.count("limit", _UNLIMITED),
-        descending=call.flag("descending"),
+        descending=descending,
         timeout_s=timeout_s,
         heartbeat_s=heartbeat_s,
         params=params,

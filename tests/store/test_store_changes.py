@@ -77,6 +77,12 @@ async def test_descending_begins_with_the_newest(store: Client, db: str) -> None
     assert ids(await store.get(f"{db}/_changes", descending=True, limit=2)) == ["c", "b"]
 
 
+async def test_descending_ends_with_the_oldest_whatever_since_says(store: Client, db: str) -> None:
+    await write(store, db, "a", "b", "c")
+
+    assert ids(await store.get(f"{db}/_changes", descending=True, since="now")) == ["c", "b", "a"]
+
+
 async def test_all_docs_style_names_every_leaf(store: Client, db: str) -> None:
     docs = [{"_id": "a", "_rev": "1-x"}, {"_id": "a", "_rev": "1-y"}]
     await store.post(f"{db}/_bulk_docs", {"docs": docs, "new_edits": False})

@@ -47,6 +47,7 @@ RANGES: list[tuple[dict[str, Any], str]] = [
     ({"keys": ["d", "a", "none", "d"]}, "670167"),
     ({"keys": ["d", "a"], "skip": 1, "limit": 2}, "70"),
     ({"keys": ["d", "a"], "skip": 3}, "1"),
+    ({"keys": ["d", "a", "b"], "descending": True, "skip": 1, "limit": 4}, "2107"),
     ({"keys": []}, ""),
     ({"startkey": '"x"'}, ""),
     ({"startkey": "null", "endkey": "{}"}, "0123456789"),
