@@ -48,6 +48,11 @@ class Part:
     content_type: str
     reader: BodyPartReader
 
+    @property
+    def charset(self) -> str | None:
+        """As the part's own Content-Type names it."""
+        return self.reader.get_charset("") or None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         while not self.reader.at_eof():
             with malformed():

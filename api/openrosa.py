@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-from api.auth import user_or_prompt
+from api.auth import current_user
 from api.credentials import GIVEN_CREDENTIALS, Credentials
 from api.errors import BASIC_PROMPT, Handler, error_middleware
 from api.forwarded import client_address, is_address, is_https, origin
@@ -88,4 +88,4 @@ def collector(request: web.Request) -> User:
     address = client_address(request)
     if not is_https(request) and not (is_address(address) and ip_address(address).is_loopback):
         raise Forbidden(PLAIN_HTTP)
-    return user_or_prompt(request)
+    return current_user(request)

@@ -88,12 +88,13 @@ async def post_submission(request: web.Request) -> web.Response:
 async def read_submission(request: web.Request, folder: Path) -> Submission:
     """The parts of the body: the XML in memory, the files in `folder` under names of our own."""
     xml: bytes | None = None
+    charset: str | None = None
     parts: list[tuple[Part, File]] = []
     async for part in parts_of(request, LARGEST_SUBMISSION_BYTES):
         if part.name == XML_PART:
             if xml is not None:
                 raise InvalidInput(f"There must be one part named {XML_PART}, not several")
-            xml = await part.read(LARGEST_BYTES)
+            xml, charset = await part.read(LARGEST_BYTES), part.charset
         elif part.name != INCOMPLETE:
             path = folder / str(len(parts))
             with path.open("wb") as file:
@@ -102,7 +103,7 @@ async def read_submission(request: web.Request, folder: Path) -> Submission:
             parts.append((part, File(part.content_type, path)))
     if xml is None:
         raise InvalidInput(f"There must be a part named {XML_PART}")
-    instance = await asyncio.to_thread(read_instance, xml)
+    instance = await asyncio.to_thread(read_instance, xml, charset)
     texts = texts_of(instance.root) if parts else set()
     files = {name: file for part, file in parts if (name := file_name(part, texts))}
     device_id = request.query.get("deviceID", "")[:LONGEST_DEVICE_ID] or None

@@ -37,9 +37,12 @@ class Instance:
         return deepcopy(self.root)
 
 
-def read_instance(data: bytes) -> Instance:
-    """InvalidInput, TooLarge. An instance without an id gets a new one, and cannot be told from its copy (OR-26)."""
-    root = parse_xml(data, WHAT)
+def read_instance(data: bytes, charset: str | None = None) -> Instance:
+    """`charset` is that of the message, for XML that declares no encoding. InvalidInput, TooLarge.
+
+    An instance without an id gets a new one, and cannot be told from its copy (OR-26).
+    """
+    root = parse_xml(data, WHAT, charset)
     return Instance(
         root=root,
         form_id=form_id_of(root),

@@ -21,8 +21,8 @@ FORBIDDEN = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 TOO_DEEP = etree.XPath("/*" * (DEEPEST + 1))
 
 
-def parse_xml(data: bytes, what: str) -> etree._Element:
-    """The root element, without comments and processing instructions.
+def parse_xml(data: bytes, what: str, charset: str | None = None) -> etree._Element:
+    """The root element, without comments and processing instructions; `charset` is that of the message around it.
 
     InvalidInput, whose message begins with `what`, for anything that is not plain well-formed XML; TooLarge.
     """
@@ -30,7 +30,7 @@ def parse_xml(data: bytes, what: str) -> etree._Element:
         raise TooLarge(f"{what} must not be larger than {LARGEST_BYTES} bytes")
     if data.count(b"<") + data.count(b"=") > MOST_MARKS:
         raise TooLarge(f"{what} has too many elements and attributes")
-    text = decoded(data, what)
+    text = decoded(data, what, charset)
     if FORBIDDEN.search(text):
         raise InvalidInput(f"{what} must not declare a DOCTYPE or external entities.")
     parser = etree.XMLParser(
@@ -51,12 +51,12 @@ def parse_xml(data: bytes, what: str) -> etree._Element:
     return root
 
 
-def decoded(data: bytes, what: str) -> str:
-    """The text by its byte order mark, else by the encoding it declares, else as UTF-8."""
+def decoded(data: bytes, what: str, charset: str | None = None) -> str:
+    """The text by its byte order mark, else by the encoding it declares, else as UTF-8 or by `charset`."""
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), None)
     if encoding is None:
         declared = DECLARED_ENCODING.match(data)
-        encoding = declared[1].decode("ascii") if declared else "utf-8"
+        encoding = declared[1].decode("ascii") if declared else undeclared(data, charset)
     try:
         if codecs.lookup(encoding).name not in ENCODINGS:
             raise InvalidInput(f"{what} must be encoded as UTF-8, not {encoding}")
@@ -65,6 +65,15 @@ def decoded(data: bytes, what: str) -> str:
         raise InvalidInput(f"{what} is in an unknown encoding: {encoding}") from error
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{what} is not valid {encoding}: {error.reason} at byte {error.start}") from error
+
+
+def undeclared(data: bytes, charset: str | None) -> str:
+    """The encoding of XML that declares none: UTF-8 where it is that, whatever clients put around it by habit."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return charset or "utf-8"
+    return "utf-8"
 
 
 def qualified_name(element: etree._Element) -> str:

@@ -55,7 +55,7 @@ def xform_of(data: bytes, name: str | None = None) -> Made:
     """
     sheets = read_workbook(data, SHEETS)
     if "survey" not in {sheet.name for sheet in sheets}:
-        if len(sheets) != 1:
+        if len(sheets) != 1 or sheets[0].name in SHEETS:
             raise refused([Problem(f"{WHAT} must have a sheet named survey", "survey")])
         sheets = [Sheet("survey", sheets[0].letters, sheets[0].rows)]
     warnings: list[str] = []

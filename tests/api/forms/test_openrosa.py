@@ -134,6 +134,7 @@ async def test_who_brings_no_login_is_asked_for_it(client: Client) -> None:
     assert [answer.status for answer in answers] == [401] * len(requests)  # OR-40, OR-60
     assert all(answer.headers["WWW-Authenticate"].startswith("Basic realm=") for answer in answers)
     assert all(answer.headers["X-OpenRosa-Version"] == "1.0" for answer in answers)
+    assert "not logged in" in await answers[0].text()
 
 
 # --- from a table to a report -----------------------------------------------------------------------------------------

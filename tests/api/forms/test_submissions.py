@@ -7,6 +7,7 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 from aiohttp.test_utils import TestClient
 
 from core.couch.client import Database
@@ -216,6 +217,20 @@ async def test_what_is_no_submission_is_refused(client: Client, asha: Any, db: D
     assert [status for status, _ in answers] == [status for _, status in NO_SUBMISSIONS]  # OR-24, OR-63, OR-64
     assert all('<message nature="submit_error">' in text for _, text in answers)
     assert await db.find(INSTANCE_ID) is None
+
+
+async def test_the_charset_of_the_part_counts_where_the_xml_declares_none(
+    client: Client, asha: Any, db: Database
+) -> None:
+    xml = E1.replace("<secret", "<note>\u00e9t\u00e9</note><secret")
+    statuses = []
+    for charset, data in (("iso-8859-1", xml.encode("latin-1")), ("us-ascii", xml.encode()), ("x-none", b"\xff")):
+        form = aiohttp.FormData()
+        form.add_field("xml_submission_file", data, filename="i.xml", content_type=f"text/xml; charset={charset}")
+        statuses.append((await client.post("/openrosa/submission", data=form, headers=asha)).status)
+
+    assert statuses == [201, 201, 400]  # the second one is the same instance again
+    assert (await db.get(INSTANCE_ID))["fields"]["note"] == "\u00e9t\u00e9"
 
 
 async def test_a_body_of_another_kind_is_refused(client: Client, asha: Any) -> None:

@@ -129,6 +129,15 @@ def test_a_book_with_one_sheet_needs_no_name_for_it() -> None:
     assert '<data id="visit">' in xform_of(out.getvalue(), "visit").xform
 
 
+def test_the_sheet_of_settings_is_not_taken_for_the_survey() -> None:
+    workbook = openpyxl.load_workbook(io.BytesIO(book()))
+    workbook["survey"].title = "Sheet1"
+    out = io.BytesIO()
+    workbook.save(out)
+
+    assert "must have a sheet named survey" in problems_of(out.getvalue())[0]["message"]
+
+
 def test_external_choices_come_as_a_file() -> None:
     made = xform_of(
         book(
