@@ -9,7 +9,7 @@ from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from dateutil.tz import UTC as SAFE_UTC
-from dateutil.tz import tzlocal
+from dateutil.tz import resolve_imaginary, tzlocal
 
 DURATION = re.compile(r"\s*([+-]?\d{1,6})\s*(second|minute|hour|day|week|month|year)s?\s*", re.IGNORECASE)
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
@@ -38,7 +38,7 @@ def add(moment: datetime, duration: Duration, *, sign: int = 1) -> datetime | No
     try:
         if isinstance(duration, timedelta):
             return (moment.astimezone(UTC) + sign * duration).astimezone(moment.tzinfo)
-        return moment + sign * duration
+        return existing(moment + sign * duration)
     except (OverflowError, ValueError):
         return None
 
@@ -55,7 +55,7 @@ def moment_of(value: Any, zone: tzinfo) -> datetime | None:
             text = value.strip()
             if ISO_DATE.fullmatch(text):
                 moment = datetime.fromisoformat(text)
-                return moment.astimezone(zone) if moment.tzinfo else moment.replace(tzinfo=zone)
+                return moment.astimezone(zone) if moment.tzinfo else existing(moment.replace(tzinfo=zone))
             if not re.fullmatch(r"-?\d{1,15}", text):
                 return None
             value = int(text)
@@ -67,7 +67,18 @@ def moment_of(value: Any, zone: tzinfo) -> datetime | None:
 
 
 def start_of_day(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return existing(moment.replace(hour=0, minute=0, second=0, microsecond=0))
+
+
+def existing(moment: datetime) -> datetime:
+    """The moment itself; one that summer time leaves out, as much later, as JavaScript reads it.
+
+    In Beirut and Havana such a night begins at one o'clock.
+    """
+    try:
+        return resolve_imaginary(moment)
+    except OverflowError:
+        return moment
 
 
 def ms_of(moment: datetime) -> int:

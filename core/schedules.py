@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from core.dates import add, moment_of, parse_duration
+from core.dates import add, existing, moment_of, parse_duration
 from core.documents import Doc
 from core.settings import Settings
 
@@ -92,7 +92,7 @@ def at_time(due: datetime, send_time: Any) -> datetime:
         if offset >= timedelta(days=1):
             return due
         due = due.astimezone(timezone(-offset if found[3] == "-" else offset))
-    return due.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0)
+    return existing(due.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0))
 
 
 def on_day(due: datetime, send_day: Any) -> datetime:
@@ -100,7 +100,7 @@ def on_day(due: datetime, send_day: Any) -> datetime:
     wanted = weekday(send_day)
     if wanted is None:
         return due
-    return due + timedelta(days=wanted - due.isoweekday() % 7)
+    return existing(due + timedelta(days=wanted - due.isoweekday() % 7))
 
 
 def weekday(send_day: Any) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from croniter import CroniterError, croniter
 
+from core.dates import existing
 from core.errors import InvalidInput
 from core.timetable_text import Rule, parse_text
 
@@ -57,15 +58,20 @@ class Timetable:
         return self.latest(moment - span - timedelta(microseconds=1), moment + span) is not None
 
     def _step(self, rule: Rule, start: datetime, end: datetime, *, forward: bool) -> datetime | None:
-        """From `start` on, or back, to the first occurrence that nothing rules out and that lies within `end`."""
+        """From `start` on, or back, to the first occurrence that nothing rules out and that lies within `end`.
+
+        One in the hour that summer time leaves out comes as much later, and so may not have come yet.
+        """
         naive = start.replace(tzinfo=None)
         # get_prev leaves out the very moment it starts from.
         times = croniter(rule.cron, naive if forward else naive + timedelta(microseconds=1))
         for _ in range(MOST_SKIPPED):
             moment: datetime = times.get_next(datetime) if forward else times.get_prev(datetime)
-            found = moment.replace(tzinfo=start.tzinfo)
+            found = existing(moment.replace(tzinfo=start.tzinfo))
             if found > end if forward else found <= end:
                 return None
+            if not forward and found > start:
+                continue
             if rule.allows(moment) and not any(each.matches(moment) for each in self.exceptions):
                 return found
         return None

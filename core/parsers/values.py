@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from core.bikram_sambat import BikramSambat
-from core.dates import local_zone, moment_of, ms_of
+from core.dates import existing, local_zone, moment_of, ms_of
 from core.parsers.codes import strip_invisible
 from core.parsers.definition import FormDefinition, FormField, RawValues, label_text
 from core.phones import PhoneRules
@@ -124,7 +124,7 @@ def date_ms(text: str) -> int | None:
 
 
 def midnight_ms(day: date) -> int:
-    return ms_of(datetime(day.year, day.month, day.day, tzinfo=local_zone()))
+    return ms_of(existing(datetime(day.year, day.month, day.day, tzinfo=local_zone())))
 
 
 def nepali_date_ms(text: str) -> int | None:

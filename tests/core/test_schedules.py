@@ -7,9 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from dateutil.relativedelta import relativedelta
 
-from core.dates import iso_of
-from core.schedules import plan, schedules_by_name, weekday
+from core.dates import add, iso_of, moment_of, start_of_day
+from core.schedules import due_of, plan, schedules_by_name, weekday
 from core.settings import Settings
 
 UTC = ZoneInfo("UTC")
@@ -114,3 +115,13 @@ def test_last_of_several_schedules_with_one_name_wins() -> None:
 @pytest.mark.parametrize(("text", "day"), [("tue", 2), ("Thursday", 4), ("t", None), (6, 6), ("7", None), (None, None)])
 def test_weekday(text: Any, day: int | None) -> None:
     assert weekday(text) == day
+
+
+def test_day_that_begins_at_one_o_clock_is_that_day() -> None:  # TPL-2, SCH-3
+    beirut = ZoneInfo("Asia/Beirut")
+    midnight = moment_of("2026-03-29", beirut)
+
+    assert midnight == datetime(2026, 3, 28, 22, tzinfo=UTC)
+    assert start_of_day(datetime(2026, 3, 29, 12, tzinfo=beirut)) == midnight
+    assert add(datetime(2026, 3, 28, tzinfo=beirut), relativedelta(days=1)) == midnight
+    assert due_of(datetime(2026, 3, 28, 9, tzinfo=beirut), {"offset": "1 day", "send_time": "00:00"}) == midnight

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -112,3 +113,25 @@ def test_the_moment_itself_is_not_after_itself() -> None:  # JOB-REM-2
     assert timetable.latest(hour - timedelta(minutes=1), hour) == hour
     assert timetable.is_near(hour + timedelta(minutes=5), timedelta(minutes=5))
     assert not timetable.is_near(hour + timedelta(minutes=6), timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "comes"),
+    [
+        ("Europe/Berlin", "30 2 * * *", "2026-03-29T03:30:00+02:00"),
+        ("Asia/Beirut", "0 0 * * *", "2026-03-29T01:00:00+03:00"),
+        ("Africa/Nairobi", "30 2 * * *", "2026-03-29T02:30:00+03:00"),
+    ],
+)
+def test_hour_that_summer_time_leaves_out_comes_once(zone: str, cron: str, comes: str) -> None:  # JOB-2
+    timetable, local = Timetable.from_config({"cron": cron}), ZoneInfo(zone)
+    assert timetable is not None
+    checked, runs = datetime(2026, 3, 28, 12, tzinfo=UTC).astimezone(local), []
+    for minutes in range(0, 24 * 60, 5):
+        now = (datetime(2026, 3, 28, 12, tzinfo=UTC) + timedelta(minutes=minutes)).astimezone(local)
+        found = timetable.latest(checked, now)
+        if found is not None:
+            checked = found.astimezone(UTC).astimezone(local)  # as it is stored and read again
+            runs.append(checked.isoformat())
+
+    assert runs == [comes]
