@@ -21,10 +21,16 @@ from urllib.request import urlopen
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import HealthCheck, settings
 
 from core.config import Config
 from core.couch.client import Couch, Database, connect
 from core.prepare import prepare
+
+# Every run sees the same examples and none is timed. `--hypothesis-profile=random` looks for new ones.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("random"), derandomize=True)
+settings.load_profile("repeatable")
 
 BACKENDS = ["embedded", "couchdb"] if os.environ.get("COUCH_URL") else ["embedded"]
 

@@ -92,14 +92,8 @@ others = st.sampled_from(
     ]
 )
 bodies = st.one_of(reports, contacts, messages, others)
-DOC_IDS = [
-    *(f"doc-{n}" for n in range(6)),
-    "settings",
-    "_design/medic-client",
-    USER,
-    "org.couchdb.user:other",
-    'doc "0"\x00\\ \n',
-]
+RESERVED_IDS = ["settings", "_design/medic-client", USER, "org.couchdb.user:other"]
+DOC_IDS = [*(f"doc-{n}" for n in range(6)), *RESERVED_IDS, 'doc "0"\x00\\ \n']
 writes = st.one_of(
     st.tuples(any_contact_id, contacts),
     st.tuples(any_contact_id, contacts),
