@@ -81,13 +81,19 @@ class Feed:
         return False
 
     async def _add_found(self, found: Found, since: Place, epoch: str) -> None:
-        """Rows with their sequences: continuing from the last one, or from `last_seq`, is continuing from the end."""
+        """Rows with their sequences: continuing from the last one, or from `last_seq`, is continuing from the end.
+
+        Of the rows that one change brings only the last has its sequence: who stops among them gets them again.
+        """
         couch_seq = await self.access.position_before(since.change)
         position = Position(found.on_the_way, epoch, couch_seq)
-        for start in range(0, len(found.rows), ROWS_PAGE):
-            for change, row in found.rows[start : start + ROWS_PAGE]:
-                self._add(position.text_at(change), row)
-            await asyncio.sleep(0)  # others' turn
+        passed = since.change
+        for number, (change, row) in enumerate(found.rows, 1):
+            if number == len(found.rows) or found.rows[number][0] != change:
+                passed = change
+            self._add(position.text_at(passed), row)
+            if number % ROWS_PAGE == 0:
+                await asyncio.sleep(0)  # others' turn
         complete = found.place.whole == found.place.change
         if complete and found.rows:
             change, row = found.rows[-1]

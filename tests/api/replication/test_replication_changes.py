@@ -158,6 +158,20 @@ async def test_a_contact_entering_the_scope_brings_its_older_documents(district:
     assert ids(await changes(district, f"since={answer['last_seq']}")) == []
 
 
+async def test_a_phone_cut_off_among_the_older_documents_of_a_contact_gets_the_rest(district: Any) -> None:
+    """They come at one change, and a PouchDB notes the sequence of any row that its batch ends with."""
+    await district.db.put(visit("old", "50002"))
+    since = await last_seq(district)
+    clinic = await district.db.get("C2")
+    await district.db.put({**clinic, "parent": H1})
+    rows = (await changes(district, f"since={since}"))["results"]
+
+    for cut in range(len(rows)):
+        rest = await changes(district, f"since={rows[cut]['seq']}")
+        assert {row["id"] for row in rows[cut + 1 :]} <= set(ids(rest))  # REPL-72
+    assert ids(rest) == []
+
+
 async def test_reports_before_their_new_contact_arrive(district: Any) -> None:
     since = await last_seq(district)
     await district.db.put(visit("early", "new"))
