@@ -106,5 +106,6 @@ BY_STATUS: dict[int, type[DomainError]] = {
         TooLarge,
         UnsupportedMediaType,
         Unavailable,
+        DiskFull,
     )
 }

@@ -10,7 +10,7 @@ from core.config import Config
 from core.couch.changes import follow, read_backlog
 from core.couch.client import LARGE_BODY_BYTES, Database, Doc, winner
 from core.couch.errors import from_answer
-from core.errors import Conflict, DomainError, Unavailable
+from core.errors import Conflict, DiskFull, DomainError, Unavailable
 from tests.core.cutting_proxy import cutting
 
 
@@ -41,6 +41,12 @@ async def test_more_than_fit_in_one_request(db: Database) -> None:
     await db.bulk_docs([{"_id": f"n{each}"} for each in range(2_100)])
 
     assert len(await db.get_many(f"n{each}" for each in range(2_200))) == 2_100
+
+
+def test_full_disk_is_told_as_that() -> None:
+    error = from_answer(507, b'{"error":"insufficient_storage","reason":"the disk is full"}')
+
+    assert (type(error), error.message) == (DiskFull, "the disk is full")
 
 
 def test_a_couchdb_that_waited_too_long_for_itself_did_not_answer_in_time() -> None:
