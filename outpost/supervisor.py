@@ -41,19 +41,21 @@ class Supervisor:
         self.children.append(child)
         return child
 
-    async def replace_all(self) -> None:
-        """Everything but the store, one after the other, without refusing a request.
+    async def replace_all(self) -> bool:
+        """Everything but the store, one after the other, without refusing a request; whether all were replaced.
 
         The processes may be of another version than we are, which prepares CouchDB first; nothing is replaced by a
         version that cannot.
         """
         if not await run_to_its_end("prepare", child_environment(self.config)):
             log.error("nothing is replaced: the program that is installed now could not prepare CouchDB")
-            return
+            return False
+        replaced = []
         for child in self.children:
             if child.command != "store" and not self.stopped.is_set():
                 log.info("replacing %s", child.name)
-                await child.replace()
+                replaced.append(await child.replace())
+        return all(replaced) and not self.stopped.is_set()
 
     async def stop_all(self) -> None:
         """Everything but the store first, together; the store when nobody writes any more. Within 10 seconds."""

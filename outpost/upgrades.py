@@ -23,7 +23,7 @@ RETRY_S = 5.0
 class UpgradeWatch:
     """Follows the logs of upgrades. Each machine has its own, and replaces its own processes."""
 
-    def __init__(self, couch: Couch, config: Config, replace_all: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, couch: Couch, config: Config, replace_all: Callable[[], Awaitable[bool]]) -> None:
         self.logs_db = couch.db(config.db_name("logs"))
         self.heartbeat_s = config.feed_heartbeat_s
         self.replace_all = replace_all
@@ -55,7 +55,9 @@ class UpgradeWatch:
             return
         self.done.add(doc_id)
         log.info("upgraded to %s: replacing the processes one after the other", doc["to"])
-        await self.replace_all()
+        if not await self.replace_all():
+            log.error("not all processes were replaced: start the service again when what kept them is mended")
+            return
         log.info("all processes were replaced")
         replaced = {"host": socket.gethostname(), "date": ms_of(datetime.now(UTC))}
         await self.logs_db.update(doc_id, lambda doc: with_replaced(doc, replaced))

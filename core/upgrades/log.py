@@ -95,6 +95,15 @@ class UpgradeLogs:
         await self.main_db.update(MIRROR_ID, lambda mirror: {**mirror_of(doc), **revision(mirror)})
         return doc
 
+    async def reflect(self, doc: Doc) -> None:
+        """Let the mirror of a log tell what the log tells: whoever moved it may have died before."""
+
+        def change(mirror: Doc | None) -> Doc | None:
+            told = {**mirror_of(doc), **revision(mirror)}
+            return told if is_mirror_of(mirror, doc) and told != mirror else None
+
+        await self.main_db.update(MIRROR_ID, change)
+
     async def note(self, doc_id: str, **members: Any) -> None:
         """Add members to a log whatever its state is."""
         await self.db.update(doc_id, lambda doc: {**doc, **members} if doc else None)

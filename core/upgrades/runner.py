@@ -93,7 +93,9 @@ class UpgradeRunner:
     async def take_over(self) -> None:
         if self.begun:
             return  # CouchDB was away, and it is we who go on
-        doc = await self.logs.current()
+        doc = await self.logs.latest()
+        if doc is not None:
+            await self.logs.reflect(doc)
         self.begun = True
         if doc is not None and doc["state"] in UNATTENDED and len(doc["state_history"]) > 1:
             with suppress(Overtaken):

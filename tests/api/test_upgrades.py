@@ -140,6 +140,19 @@ async def test_an_upgrade_that_cht_left_unfinished_is_in_nobodys_way(
     await reached(log, "indexed")
 
 
+async def test_the_mirror_catches_up_with_a_log_whose_worker_died(
+    client: Client, couch: Couch, config: Config, db: Database, builds: Path, log: Log
+) -> None:  # UPG-37
+    await ask(client, "POST", f"{V2}/stage", put_build(builds, "9.1.0"))
+    logs_db, begun = couch.db(config.db_name("logs")), await log()
+    await logs_db.put({**begun, "state": "errored", "error": "no room"})
+    background = Background(run_upgrades, config)
+    mirror = await mirrored(db, "errored")
+    await background.close()
+
+    assert mirror["error"] == "no room"
+
+
 async def test_old_indexes_are_deleted(
     client: Client, couch: Couch, db: Database, builds: Path, runner: Background, log: Log
 ) -> None:
