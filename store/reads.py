@@ -35,6 +35,11 @@ class DocOptions:
     def needs_tree(self) -> bool:
         return self.revs or self.revs_info or self.conflicts or self.deleted_conflicts or self.atts_since is not None
 
+    @property
+    def adds_only_revisions(self) -> bool:
+        """Whether the one leaf of a document that has no other is shown with no more than `_revisions`."""
+        return not (self.revs_info or self.local_seq or self.attachments or self.atts_since is not None or self.hide)
+
 
 PLAIN = DocOptions()
 
@@ -167,11 +172,27 @@ def render(conn: Connection, mark: str, row: Row, revision: Revision, options: D
     return splice(revision.id, revision.rev, body, deleted=revision.deleted, extra=extra)
 
 
-def render_only_leaf(conn: Connection, mark: str, row: Row, json: bytes, options: DocOptions = PLAIN) -> bytes:
-    """The same of the one leaf of a document that has no other, of which `json` is the body."""
-    if options is PLAIN and not row.attachments:
-        return splice(row.id, row.rev, json, deleted=row.deleted == 1)
-    return render(conn, mark, row, only_leaf(row, json), options)
+def lone_leaves(conn: Connection, ids: Iterable[str], *, revs: bool) -> dict[str, tuple[str, bytes]]:
+    """Revision and JSON of those of these documents that have but one leaf, as nearly all have; by id.
+
+    The JSON has stubs of attachments and, with `revs`, `_revisions`.
+    """
+    listed, asked = among(ids)
+    rows = conn.execute(
+        f"SELECT d.id, d.rev, d.deleted, b.body, b.attachments, {'d.tree' if revs else 'NULL'}"
+        f" FROM docs d JOIN bodies b ON b.num = d.body WHERE d.id IN {listed} AND d.leaves = 1",
+        (asked,),
+    )
+    found: dict[str, tuple[str, bytes]] = {}
+    for doc_id, rev, deleted, body, attachments, tree in rows:
+        if tree is None and attachments is None and not deleted:  # spares what the others need
+            found[doc_id] = rev, splice(doc_id, rev, body)
+            continue
+        extra = [] if tree is None else [(b"_revisions", revtree.revisions_of_lone_leaf(tree))]
+        if attachments is not None:
+            extra.append((b"_attachments", stubs(orjson.loads(attachments))))
+        found[doc_id] = rev, splice(doc_id, rev, body, deleted=deleted == 1, extra=extra)
+    return found
 
 
 def with_data(tree: Tree, revision: Revision, options: DocOptions) -> set[str]:
@@ -224,11 +245,6 @@ def _status(node: Node, stored: set[int]) -> str:
     return "deleted" if node.deleted else "available"
 
 
-def only_leaf(row: Row, json: bytes) -> Revision:
-    """The one leaf of a document that has no other, of which this is the body."""
-    return Revision(row.id, row.rev, row.deleted == 1, *_content(json, row.attachments))
-
-
 def open_revs(
     conn: Connection, row: Row | None, doc_id: str, revs: Sequence[str] | None, *, latest: bool
 ) -> list[Revision | str]:
@@ -236,7 +252,8 @@ def open_revs(
     if row is None:
         return list(revs or ())
     if row.json is not None and row.leaves == 1 and (revs is None or list(revs) == [row.rev]):
-        return [only_leaf(row, row.json)]  # nearly always: no tree to unfold
+        content = _content(row.json, row.attachments)
+        return [Revision(row.id, row.rev, row.deleted == 1, *content)]  # nearly always: no tree to unfold
     tree = revtree.decode(row.tree)
     if revs is None:
         wanted = [leaf.rev for leaf in revtree.leaves(tree)]

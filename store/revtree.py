@@ -86,6 +86,13 @@ def encode(tree: Tree) -> bytes:
     return orjson.dumps(rows)
 
 
+def revisions_of_lone_leaf(stored: bytes) -> bytes:
+    """`_revisions` of the leaf of a stored tree that has no other: all the tree is its history."""
+    revs = [row[0] for row in reversed(orjson.loads(stored))]
+    start, _, _ = revs[0].partition("-")
+    return b'{"start":%b,"ids":%b}' % (start.encode(), orjson.dumps([rev[rev.index("-") + 1 :] for rev in revs]))
+
+
 def sort_key(leaf: Leaf) -> tuple[bool, int, bytes]:
     """Order in which leaves win: live beats deleted, then the longer history, then the higher id.
 

@@ -89,13 +89,13 @@ async def bulk_get(call: Call, database: Database) -> web.StreamResponse:
     boundary = multipart.new_boundary()
 
     def read(conn: Connection) -> Sequence[Piece]:
-        ids = [doc["id"] for doc in docs if isinstance(doc, dict) and isinstance(doc.get("id"), str)]
-        rows = reads.find_many(conn, ids, contents=True)
+        ids = [doc["id"] for doc in docs if _has_id(doc)]
         if as_multipart:
-            results = [_opened(conn, doc, rows, options) for doc in docs]
+            found = reads.find_many(conn, ids, contents=True)
+            results = [_opened(conn, doc, found, options) for doc in docs]
             return at_hand(conn, _bulk_get_parts(conn, database.mark, results, boundary))
-        listed = [_bulk_get_row(conn, database.mark, doc, rows, options) for doc in docs]
-        return [b'{"results":[' + b",".join(listed) + b"]}"]
+        rows = _bulk_get_rows(conn, database.mark, docs, ids, options)
+        return [b"".join((b'{"results":[', b",".join(rows), b"]}\n"))]
 
     pieces = await database.read(read)
     if not as_multipart:
@@ -148,16 +148,32 @@ def _opened(conn: Connection, doc: Any, rows: dict[str, reads.Row], options: rea
     return opened
 
 
-def _bulk_get_row(
-    conn: Connection, mark: str, doc: Any, rows: dict[str, reads.Row], options: reads.DocOptions
-) -> bytes:
-    row = rows.get(doc["id"]) if isinstance(doc, dict) and isinstance(doc.get("id"), str) else None
-    if row and row.json and row.leaves == 1 and doc.get("rev", row.rev) == row.rev and "atts_since" not in doc:
-        return b'{"id":%b,"docs":[{"ok":%b}]}' % (
-            orjson.dumps(row.id),
-            reads.render_only_leaf(conn, mark, row, row.json, options),  # nearly always: it was read with the row
-        )
-    opened = _opened(conn, doc, rows, options)
+def _bulk_get_rows(
+    conn: Connection, mark: str, docs: list[Any], ids: list[str], options: reads.DocOptions
+) -> list[bytes]:
+    lone = reads.lone_leaves(conn, ids, revs=options.revs) if options.adds_only_revisions else {}
+    rows: list[bytes] = []
+    others: list[tuple[int, Any]] = []
+    for doc in docs:
+        doc_id = doc.get("id") if isinstance(doc, dict) else None
+        rev, json = lone.get(doc_id, ("", b"")) if isinstance(doc_id, str) else ("", b"")
+        if rev and doc.get("rev", rev) == rev and "atts_since" not in doc:
+            rows.append(b'{"id":%b,"docs":[{"ok":%b}]}' % (orjson.dumps(doc_id), json))
+        else:
+            others.append((len(rows), doc))
+            rows.append(b"")
+    if others:
+        found = reads.find_many(conn, {doc["id"] for _, doc in others if _has_id(doc)}, contents=True)
+        for at, doc in others:
+            rows[at] = _opened_row(conn, mark, _opened(conn, doc, found, options))
+    return rows
+
+
+def _has_id(doc: Any) -> bool:
+    return isinstance(doc, dict) and isinstance(doc.get("id"), str)
+
+
+def _opened_row(conn: Connection, mark: str, opened: _Opened) -> bytes:
     parts: list[bytes] = []
     for each in opened.found:
         if isinstance(each, _Absent):

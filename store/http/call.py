@@ -164,7 +164,7 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
     """A JSON answer; bytes are taken to be JSON already."""
     body = value if isinstance(value, bytes) else orjson.dumps(value)
     return web.Response(
-        body=body + b"\n",
+        body=body if body.endswith(b"\n") else body + b"\n",
         status=status,
         headers={**STANDARD_HEADERS, "Content-Type": JSON, **headers} if headers else _PLAIN_HEADERS,
     )
