@@ -26,7 +26,7 @@ async def control(config: Config, action: str, doc_ids: Sequence[str], *, forget
             print("\n".join(lines(status)))
             return 0 if status["active"] and not status["errors"] else 1
         if action == "replay":
-            return await replay(sentinel_db, doc_ids, forget=forget)
+            return await replay(couch.db(config.database), sentinel_db, doc_ids, forget=forget)
         if action == "jobs":
             await ask_for_jobs(sentinel_db)
         else:
@@ -35,8 +35,15 @@ async def control(config: Config, action: str, doc_ids: Sequence[str], *, forget
         return 0
 
 
-async def replay(sentinel_db: Database, doc_ids: Sequence[str], *, forget: bool) -> int:
+async def replay(db: Database, sentinel_db: Database, doc_ids: Sequence[str], *, forget: bool) -> int:
     """Have the documents processed again, wait for it, and tell what became of each."""
+    known = await db.get_many(doc_ids)
+    missing = [doc_id for doc_id in doc_ids if doc_id not in known]
+    for doc_id in missing:
+        print(f"{doc_id}: there is no such document")
+    doc_ids = list(known)
+    if not doc_ids:
+        return 1
     await ask_to_replay(sentinel_db, doc_ids, forget=forget)
     deadline_s = time.monotonic() + REPLAY_TIMEOUT_S
     while left := set(waiting(await sentinel_db.get_local(NAME) or {})) & set(doc_ids):
@@ -48,7 +55,7 @@ async def replay(sentinel_db: Database, doc_ids: Sequence[str], *, forget: bool)
     for doc_id in doc_ids:
         failure = failures.get(PREFIX + doc_id)
         print(f"{doc_id}: {failure['error']}" if failure else f"{doc_id}: processed")
-    return 1 if failures else 0
+    return 1 if failures or missing else 0
 
 
 def lines(status: dict[str, Any]) -> Iterator[str]:

@@ -189,6 +189,7 @@ async def test_commands(  # SEN-17
     assert await outpost(config, "resume") == (0, "changes are processed\n")
     assert await outpost(config, "jobs") == (0, "all jobs run now\n")
     assert await outpost(config, "replay", "r1") == (0, "r1: processed\n")
+    assert await outpost(config, "replay", "r1", "nobody") == (1, "nobody: there is no such document\nr1: processed\n")
     code, output = await outpost(config, "replay")
     assert (code, output) == (2, "outpost: replay needs the ids of documents: outpost sentinel replay DOC...\n")
 
