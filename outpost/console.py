@@ -74,7 +74,7 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         result = f"failed: {job['error']}" if job.get("error") else f"took {job.get('duration_ms')} ms"
         yield f"job         {name}: last {job.get('last_run')}, {result}; next {job.get('next_run')}"
     for name, push in sorted(status["outbound"].items()):
-        left = f"; {push.get('waiting') or 0} wait to be tried again, {push.get('given_up') or 0} given up"
+        left = f"; {push.get('waiting') or 0} wait, {push.get('given_up') or 0} given up"
         error = f": {push['error']}" if push.get("error") else ""
         done = f"{push.get('sent')} sent and {push.get('failed')} failed in the last run"
         yield f"outbound    {name}: {done}{left}{error}"

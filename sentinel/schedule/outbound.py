@@ -120,17 +120,17 @@ class Run:
             item.results.append(await self.push(name, item, item.doc))
 
     def count_left(self, items: Iterable[Item]) -> None:
-        """What failed and is left in the queue, to be tried again or given up, and why the first of it failed."""
+        """What is left in the queue, to be tried or given up, and why the first of it failed."""
         for item in items:
             tried = {result.name: result.error for result in item.results}
             for name in item.names:
-                attempt = item.attempt(name)
-                error = tried.get(name, attempt.get("error"))
-                if error and name in self.configured:
-                    counts = self.counts(name)
-                    what = "given_up" if attempt.get("state") == "failed" else "waiting"
-                    counts[what] = counts.get(what, 0) + 1
-                    counts["error"] = counts["error"] or f"{item.queued['doc_id']}: {error}"
+                if name not in self.configured or item.doc is None or (name in tried and tried[name] is None):
+                    continue
+                counts, attempt = self.counts(name), item.attempt(name)
+                what = "given_up" if attempt.get("state") == "failed" else "waiting"
+                counts[what] = counts.get(what, 0) + 1
+                if counts["error"] is None and (error := tried.get(name) or attempt.get("error")):
+                    counts["error"] = f"{item.doc['_id']}: {error}"
 
     def must_wait(self, item: Item, name: str) -> bool:
         attempt = item.attempt(name)
@@ -200,7 +200,7 @@ async def push_queued(
 ) -> dict[str, dict[str, Any]]:
     """Push what waits, or only these queue documents: for each push `{sent, failed, error}`, of this run.
 
-    With the whole queue also `waiting` and `given_up`, the numbers of documents whose push failed, where there are any.
+    With the whole queue also `waiting` and `given_up`, the numbers of documents left in it, where there are any.
 
     A push with a `cron` is due within five minutes of it, any other always. Documents keep the order in which they
     were queued, service by service; services are pushed to side by side.

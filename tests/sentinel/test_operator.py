@@ -163,7 +163,7 @@ async def test_status_tells_what_is_the_matter(  # SEN-14, SEN-16, SEN-19
     for words in ("someone", "wrong; no change", "1 waiting, 2 given up", "r9: E (6 attempts, given up)", "3 overdue"):
         assert words in text
     assert "purging: last a, failed: no; next b" in text
-    assert "emr: 1 sent and 2 failed in the last run; 0 wait to be tried again, 3 given up: r1: down" in text
+    assert "emr: 1 sent and 2 failed in the last run; 0 wait, 3 given up: r1: down" in text
 
 
 async def outpost(config: Config, *arguments: str) -> tuple[int | None, str]:
