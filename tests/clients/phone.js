@@ -26,8 +26,9 @@ process.on('unhandledRejection', error => {
 });
 
 const commands = {
-  async pull() {
-    const result = await local.replicate.from(remote, { batch_size: 100 });
+  async pull({ anew }) {
+    const options = anew ? { since: 0, checkpoint: false } : {};
+    const result = await local.replicate.from(remote, { batch_size: 100, ...options });
     return { read: result.docs_read, written: result.docs_written, ok: result.ok };
   },
   async push() {

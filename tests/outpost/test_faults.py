@@ -120,11 +120,10 @@ async def test_kill_9_of_every_process_loses_nothing_and_repeats_nothing(deploym
             doc_id for doc_id, doc in docs.items() if doc.get("type") == "person" and CENTER in str(doc.get("parent"))
         }
 
-        async def phone_has_all() -> bool:
-            return mine <= await phone.ids()
-
-        await eventually(phone_has_all, 30)
+        # A PouchDB whose feed breaks off while batches wait forgets these and goes on behind them, in the same sync.
         await phone.do("stop")
+        await phone.do("pull", anew=True)
+        assert mine <= await phone.ids()
 
     async with deployment.http(gateway) as http:
 
