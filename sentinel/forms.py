@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 
 from core.couch.changes import Change
 from core.couch.client import Database, Doc
-from core.errors import DomainError, InvalidInput, TooLarge
+from core.errors import DiskFull, DomainError, InvalidInput, TooLarge, Unavailable
 from core.xforms.catalogue import PREFIX
 from core.xforms.converter import Converter
 from core.xforms.form_errors import FormErrors
@@ -56,7 +56,7 @@ class FormKeeper:
                 await asyncio.sleep(RETRY_S)
 
     async def kept(self, doc_id: str) -> bool:
-        """Bring one form up to date; False when CouchDB is away."""
+        """Bring one form up to date; False when CouchDB is away, or has no room."""
         try:
             doc = await self.db.find(doc_id)
             if doc is not None:
@@ -65,7 +65,7 @@ class FormKeeper:
                 await self.errors.note(doc_id, doc["_rev"], await self.convert(doc))
         except DomainError as error:
             log.warning("%s is not converted: %s", doc_id, error.message)
-            return error.status != 503
+            return not isinstance(error, Unavailable | DiskFull)
         return True
 
     async def convert(self, doc: Doc) -> str | None:

@@ -78,6 +78,9 @@ class Processor:
         }
         if seqs:
             await self.process_docs(seqs, transitions)
+        if gone := [change.id for change in feed if change.deleted]:
+            self.may_write()
+            await self.retries.settle(gone)
 
     async def retry(self, transitions: Transitions, limit: int = 100) -> bool:
         """Try again what is due; False when nothing was."""

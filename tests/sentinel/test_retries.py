@@ -73,6 +73,18 @@ async def test_newer_change_settles_an_old_failure(deployment: Deployment, preg:
     assert await deployment.sentinel_db.find("task:transition:r1") is None
 
 
+async def test_deletion_settles_a_failure(deployment: Deployment, preg: Preg) -> None:  # SEN-11, SEN-14
+    db = Refusing(deployment.db.couch, deployment.db.name)
+    db.refused = ("r1",)
+    await deployment.store(preg("r1"))
+    await deployment.process(processor=deployment.processor(db))
+    await deployment.db.delete("r1", (await deployment.db.get("r1"))["_rev"])
+    await deployment.process()
+
+    assert await deployment.sentinel_db.find("task:transition:r1") is None
+    assert deployment.retries.waiting == {}
+
+
 async def test_retries_are_found_again_after_a_restart(deployment: Deployment, preg: Preg) -> None:  # SEN-14
     db = Refusing(deployment.db.couch, deployment.db.name)
     db.refused = ("r1",)
