@@ -76,7 +76,8 @@ def id_range(db: Database, prefix: str) -> ReadRange:
     """The documents whose id begins with `prefix`, in full."""
 
     async def read(start: str | None, limit: int) -> list[Row]:
-        return await db.all_docs(startkey=start or prefix, endkey=f"{prefix}\ufff0", limit=limit, include_docs=True)
+        begin = max(start or prefix, prefix)  # a cursor that was tampered with leads to no other documents
+        return await db.all_docs(startkey=begin, endkey=f"{prefix}\ufff0", limit=limit, include_docs=True)
 
     return read
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 
 from api.auth import current_user, require_online
 from api.console import overview
-from api.errors import is_human
+from api.errors import DocForbidden, is_human
 from api.handlers.app_files import APP_DDOC, attachment
 from api.handlers.public import get_dbinfo
+from api.handlers.storage import runs_rewrites
 from api.keys import DB
 from api.login_page import PAGE_POLICY, templates
 from api.operations import Access, Operation, describe
@@ -88,6 +89,8 @@ async def get_access(request: web.Request) -> web.Response:
     """
     require_online(request)
     path = "/" + request.rel_url.raw_path.removeprefix("/api/auth/")
+    if runs_rewrites([unquote(part) for part in path.split("/")]):
+        raise DocForbidden  # to anything, and by any method
     async with ask(request, method="HEAD", path=path, params={}, unauthorized_as_is=True) as answer:
         status = answer.status
     return web.Response(text="Forbidden", status=403) if 400 <= status < 500 else json_response({"status": status})

@@ -80,8 +80,7 @@ def runs_rewrites(rest: list[str]) -> bool:
     They pass us by: whoever may write design documents in some database, as everybody may in the own meta database,
     could have any document of the main one.
     """
-    parts = "/".join(rest).split("/")
-    return parts[0] == "_design" and "_rewrite" in parts[1:]
+    return {"_design", "_rewrite"}.issubset("/".join(rest).split("/"))
 
 
 async def serve_main_database(request: web.Request, user: User, rest: list[str]) -> web.StreamResponse:

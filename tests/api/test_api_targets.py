@@ -8,6 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from core.couch.client import Database
+from core.paging import Position, write_cursor
 
 Client = TestClient[Any, Any]
 
@@ -50,6 +51,15 @@ async def test_targets_of_a_month(stored: Client) -> None:
     assert ([doc["_id"] for doc in one["data"]], one["cursor"]) == (ids[:2], None)  # EP-CON-9
     assert [doc["_id"] for doc in first["data"] + second["data"]] == [ids[2], *ids[:2]]  # EP-CON-10
     assert second["cursor"] is None
+
+
+async def test_a_cursor_leads_to_targets_alone(stored: Client) -> None:
+    for cursor in (Position(0, ""), Position(0, "p0"), Position(0, "zzz"), Position(7, "p0")):
+        query = {"reporting_period": "2024-03", "contact_id": "p12", "cursor": write_cursor(cursor)}
+        status, page = await ask(stored, "", **query)
+
+        assert status == 200
+        assert [doc["_id"] for doc in page["data"]] in ([], [TARGETS[2]["_id"]]), cursor  # EP-CON-10
 
 
 @pytest.mark.parametrize(

@@ -102,5 +102,6 @@ async def test_who_may_read_what_can_be_asked(client: Client, db: Database, make
     assert await ask(f"{db.name}/none", clerk) == (403, "Forbidden")
     assert await ask(f"{db.name}-vault", clerk) == (403, "Forbidden")
     assert await ask(f"{db.name}-vault", {}) == (200, '{"status":200}')
+    assert (await ask(f"{db.name}-user-{clerk.name}-meta/_design/way/_rewrite", clerk))[0] == 403  # by whatever method
     assert (await ask(f"{db.name}/doc", chw))[0] == 403
     assert (await ask(f"{db.name}/doc", {**ANONYMOUS, **JSON}))[0] == 401
