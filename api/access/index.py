@@ -56,7 +56,7 @@ class AccessIndex:
 
     def __init__(self, path: Path, *, ready_s: float = READY_S) -> None:
         self.path = path
-        self.watch = Watch(self)
+        self.watch = Watch(self.state, self.touched_names)
         self._contexts = Contexts()
         self._shared_shortcodes = (0, -math.inf)
         self._readers = Readers(path, schema.connect_reader, ready_s=ready_s)

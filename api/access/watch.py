@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
+from api.access.schema import State
 from core.errors import Unavailable
-
-if TYPE_CHECKING:
-    from api.access.index import AccessIndex
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +25,18 @@ class Waiter:
 
 
 class Watch:
-    """One poll for all waiters of a worker; it runs only while there are any."""
+    """One poll for all waiters of a worker; it runs only while there are any.
 
-    def __init__(self, index: AccessIndex) -> None:
-        self._index = index
+    `state` tells where the index stands, `touched_names` whom the changes after one number up to another may concern.
+    """
+
+    def __init__(
+        self,
+        state: Callable[[], Awaitable[State]],
+        touched_names: Callable[[int, int], Awaitable[Collection[str]]],
+    ) -> None:
+        self._state = state
+        self._touched_names = touched_names
         self._waiters: dict[str, set[Waiter]] = {}
         self._count = 0
         self._past: set[tuple[int, asyncio.Future[int]]] = set()
@@ -74,7 +79,7 @@ class Watch:
             async with asyncio.timeout(most_s):
                 return await future
         except TimeoutError:
-            return (await self._index.state()).change
+            return (await self._state()).change
         finally:
             self._past.discard(entry)
 
@@ -95,7 +100,7 @@ class Watch:
             await asyncio.sleep(POLL_S)
 
     async def _look(self) -> None:
-        state = await self._index.state()
+        state = await self._state()
         for change, future in list(self._past):
             if state.change > change and not future.done():
                 future.set_result(state.change)
@@ -107,7 +112,7 @@ class Watch:
         if before is None or before[0] != state.epoch or state.change - before[1] > MOST_TOUCHING:
             self.wake_all()
             return
-        touched = await self._index.touched_names(before[1], state.change)
+        touched = await self._touched_names(before[1], state.change)
         self._wake(waiter for name in touched for waiter in self._waiters.get(name, ()))
 
     def _wake(self, waiters: Iterable[Waiter]) -> None:
