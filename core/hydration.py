@@ -39,7 +39,7 @@ class Nearby(NamedTuple):
 
 
 # May be behind, incomplete or empty: it only saves reads, and is believed as far as the documents themselves agree.
-# What nobody notices is a contact written a moment ago that shares a shortcode with another and has the lower id.
+# Of a shortcode it names all contacts or none: who is left out cannot be missed.
 Foresee = Callable[[Collection[str]], Awaitable[Nearby]]
 
 

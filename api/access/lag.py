@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from contextlib import suppress
 
 from api.access.index import CATCH_UP_S, AccessIndex, Goal
 from api.access.last_writes import LastWrites
 from core.couch.client import Database
 from core.errors import DomainError
+from core.hydration import Nearby
 
 ASKED_EVERY_S = 1.0
 MOMENT_S = 0.01  # CouchDB answers within it, or is too busy to be waited for
@@ -55,6 +57,17 @@ class Lag:
                     await asyncio.shield(self._ask())
             missing = await self._missing()
         return missing
+
+    async def around(self, name: str, names: Collection[str]) -> Nearby:
+        """What the index knows around those names, for that user; nothing without an index.
+
+        An index that is behind tells of no shortcodes: a contact that it lacks may have one of them too.
+        """
+        if not self._index.path.exists():
+            return Nearby((), {})
+        behind = await self.behind(name)
+        found = await self._index.around(names)
+        return Nearby(found.ids, {}) if behind else found
 
     async def _missing(self) -> int:
         """By what CouchDB said last, to us or to the indexer."""

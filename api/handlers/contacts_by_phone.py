@@ -8,7 +8,8 @@ from aiohttp import web
 
 from api.auth import require_online
 from api.errors import StorageError
-from api.keys import ACCESS, DB, REQUEST_SETTINGS
+from api.handlers.hydrate import foresight
+from api.keys import DB, REQUEST_SETTINGS
 from api.operations import Access, Operation, describe
 from api.params import Param, read_json, require_json
 from api.responses import json_response
@@ -54,7 +55,7 @@ async def answer_contacts(request: web.Request, asked: Any) -> web.Response:
     number = read_number(rules, asked) if isinstance(asked, str) else None
     if number is None:
         raise StorageError(400, "bad_request", "`phone` parameter is required and must be a valid phone number")
-    docs = await contacts_by_phone(request.config_dict[DB], rules, number, request.config_dict[ACCESS].around)
+    docs = await contacts_by_phone(request.config_dict[DB], rules, number, foresight(request))
     if not docs:
         raise StorageError(404, "not_found", "no matches found")
     return json_response({"ok": True, "docs": docs})

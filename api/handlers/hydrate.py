@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from aiohttp import web
 
-from api.auth import require_online
+from api.auth import current_user, require_online
 from api.errors import StorageError
-from api.keys import ACCESS, DB
+from api.keys import DB, LAG
 from api.operations import Access, Operation, describe
 from api.params import JsonParam, read_json, require_json
 from api.responses import JSON_TYPE, Stream, json_response
 from core.contacts import shown
 from core.couch.client import Row
 from core.deep_json import dumps
-from core.hydration import hydrate_ids
+from core.hydration import Foresee, hydrate_ids
 
 TEXTS = {"type": "array", "items": {"type": "string"}}
 DOC_IDS = JsonParam(name="doc_ids", about="a JSON array of document ids", schema=TEXTS)
@@ -59,11 +60,16 @@ async def post_hydrated(request: web.Request) -> web.StreamResponse:
 async def answer_hydrated(request: web.Request, asked: Any) -> web.StreamResponse:
     """The first batch decides whether an error can still be told; what does not fit in it is streamed."""
     doc_ids = checked_ids(asked)
-    batches = hydrate_ids(request.config_dict[DB], doc_ids, request.config_dict[ACCESS].around)
+    batches = hydrate_ids(request.config_dict[DB], doc_ids, foresight(request))
     first: list[Row] = await anext(batches, [])
     if len(first) == len(doc_ids):
         return json_response(first)
     return await stream_batches(request, first, batches)
+
+
+def foresight(request: web.Request) -> Foresee:
+    """What the caller's request can know beforehand, with all that the caller has written."""
+    return partial(request.config_dict[LAG].around, current_user(request).name)
 
 
 def checked_ids(asked: Any) -> list[str]:

@@ -9,10 +9,12 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from api.access.index import AccessIndex
+from api.keys import ACCESS
 from core.config import Config
 from core.couch.client import Database
 from core.hydration import BATCH, hydrate_ids
 from tests.api.family import FAMILY, MARY, NEEMA
+from tests.conftest import Background
 from tests.core.counting import CountingDatabase
 
 Client = TestClient[Any, Any]
@@ -51,6 +53,25 @@ async def test_documented_get(client: Client, db: Database) -> None:
     body = await answer.json()
     assert (answer.status, answer.content_type) == (200, "application/json")  # EP-HYD-1
     assert (body[0]["doc"]["name"], body[1]) == (NEEMA["name"], {"id": "nope", "error": "not_found"})
+
+
+async def test_who_has_a_shortcode_is_known_before_the_index_knows(
+    client: Client, db: Database, indexer: Background
+) -> None:
+    def person(doc_id: str) -> dict[str, Any]:
+        return {"_id": doc_id, "type": "person", "patient_id": "60001"}
+
+    visit = {"_id": "visit", "type": "data_record", "form": "visit", "fields": {"patient_id": "60001"}}
+    await db.bulk_docs([person("p2"), visit])
+    assert await client.app[ACCESS].catch_up(db, most_s=30) == 0
+    before = await ask(client, ["visit"])
+    await indexer.close()
+    written = await client.put("/medic/p1", json=person("p1"))
+    [after] = await ask(client, ["visit"])
+
+    assert before[0]["doc"]["patient"]["_id"] == "p2"
+    assert written.status == 201
+    assert after["doc"]["patient"]["_id"] == "p1"  # HYD-4: the lowest
 
 
 async def test_deleted_documents_are_not_found(client: Client, db: Database) -> None:
