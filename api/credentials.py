@@ -55,14 +55,15 @@ class Credentials:
         return headers
 
 
-# What stands in the place of a request's own: the session of the account that a device's key belongs to (OR-42).
-GIVEN_CREDENTIALS = web.RequestKey("given_credentials", Credentials)
+# What has been read of a request, or stands in the place of its own: the session of the account that a device's key
+# belongs to (OR-42).
+CREDENTIALS = web.RequestKey("credentials", Credentials)
 
 
 def credentials_of(request: web.Request) -> Credentials | None:
     """The session cookie and Basic header of a request; None when it brings neither. Unauthorized for broken Basic."""
-    if GIVEN_CREDENTIALS in request:
-        return request[GIVEN_CREDENTIALS]
+    if CREDENTIALS in request:
+        return request[CREDENTIALS]
     cookie = session_cookie(request)
     authorization = request.headers.get("Authorization")
     if authorization is not None and authorization[:6].lower() != "basic ":
@@ -71,7 +72,10 @@ def credentials_of(request: web.Request) -> Credentials | None:
         authorization = in_utf8(authorization)
         if cookie is None:
             read_basic(authorization)
-    return Credentials(cookie, authorization, client_address(request)) if cookie or authorization else None
+    if not cookie and not authorization:
+        return None
+    request[CREDENTIALS] = credentials = Credentials(cookie, authorization, client_address(request))
+    return credentials
 
 
 def in_utf8(authorization: str) -> str:

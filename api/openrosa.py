@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from api.auth import current_user
-from api.credentials import GIVEN_CREDENTIALS, Credentials
+from api.credentials import CREDENTIALS, Credentials
 from api.errors import BASIC_PROMPT, Handler, error_middleware
 from api.forwarded import client_address, is_address, is_https, origin
 from api.keys import CONFIG, COUCH, SESSIONS, USER
@@ -65,7 +65,7 @@ async def log_device_in(request: web.Request) -> None:
     account = await sessions.check(credentials) if credentials else None
     if credentials is None or account is None:
         raise Unauthorized("The address of this device is not valid any more")
-    request[GIVEN_CREDENTIALS], request[USER] = credentials, sessions.as_user(account)
+    request[CREDENTIALS], request[USER] = credentials, sessions.as_user(account)
 
 
 def vault(request: web.Request) -> Database:

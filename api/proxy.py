@@ -11,9 +11,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from api.credentials import credentials_of
+from api.credentials import Credentials, credentials_of
 from api.errors import BASIC_PROMPT, LOGOUT_HEADER, is_human
-from api.forwarded import forwarding_headers, is_forwarding, is_https
+from api.forwarded import client_address, forwarding_headers, is_forwarding, is_https
 from api.keys import COUCH, REQUEST_ID, USER
 from api.responses import Stream
 from core.config import Config
@@ -202,7 +202,8 @@ def request_headers(
     request: web.Request, *, streamed: bool, extra: Mapping[str, str] | None = None
 ) -> CIMultiDict[str]:
     """The client's headers without those in WITHHELD, with its checked credentials and our own account of it."""
-    withheld = WITHHELD | named_by_connection(request.headers)
+    connection = named_by_connection(request.headers)
+    withheld = WITHHELD | connection if connection else WITHHELD
     headers = CIMultiDict(
         (name, value)
         for name, value in request.headers.items()
@@ -212,8 +213,8 @@ def request_headers(
         del headers["Content-Encoding"]
     elif streamed and "Content-Length" in request.headers:
         headers["Content-Length"] = request.headers["Content-Length"]
-    credentials = credentials_of(request)
-    headers.update(credentials.headers if credentials else {})
+    credentials = credentials_of(request) or Credentials(address=client_address(request))
+    headers.update(credentials.headers)
     user = request.get(USER)
     if user is not None:
         headers["X-Medic-User"] = user.name.encode("ascii", "backslashreplace").decode()
@@ -226,7 +227,8 @@ def request_headers(
 
 def response_headers(request: web.Request, answer: Answer) -> CIMultiDict[str]:
     """CouchDB's headers but those of its own connection (PROXY-32), and no password dialog for people (PROXY-30)."""
-    kept_back = UNANSWERED | named_by_connection(answer.headers)
+    connection = named_by_connection(answer.headers)
+    kept_back = UNANSWERED | connection if connection else UNANSWERED
     headers = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in kept_back)
     if is_human(request):
         headers["WWW-Authenticate"] = "Cookie"
@@ -240,9 +242,9 @@ def response_headers(request: web.Request, answer: Answer) -> CIMultiDict[str]:
 
 
 def named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
-    """The headers that concern one connection only, as `Connection` tells."""
-    told = headers.get("Connection")
-    return frozenset(name.strip().lower() for name in told.split(",")) if told else frozenset()
+    """The headers that concern one connection only, as `Connection` tells; none where it tells of the usual."""
+    told = headers.get("Connection", "").lower()
+    return frozenset() if told in ("", "keep-alive", "close") else frozenset(map(str.strip, told.split(",")))
 
 
 def secured(cookie: str) -> str:

@@ -62,11 +62,18 @@ class RequestMetrics:
             buckets=DOCUMENTS,
             registry=self.registry,
         )
+        # Those in use: to find them takes longer than to count.
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        method = method if method in METHODS else "other"
-        self.requests.labels(method, route, status).inc()
-        self.seconds.labels(method, route).observe(seconds)
+        series = self._series.get((method, route, status))
+        if series is None:
+            told = method if method in METHODS else "other"
+            series = self.requests.labels(told, route, status), self.seconds.labels(told, route)
+            if told == method:
+                self._series[method, route, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
 
 REQUEST_METRICS = web.AppKey("request_metrics", RequestMetrics)
