@@ -9,10 +9,12 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 
 from core.config import Config
+from outpost.machine import CannotStart
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +27,15 @@ LISTENER = "OUTPOST_LISTENER"
 
 
 async def run_store(config: Config) -> None:
+    """CannotStart when the data folder or the port is another's, or the folder cannot be written."""
     from store.server import StoreConfig, serve
 
     name, password = config.couch_admin
     store = StoreConfig(data=config.data / "store", host="127.0.0.1", port=config.store_port, admins={name: password})
-    await until_stopped(lambda stop: serve(store, stop))
+    try:
+        await until_stopped(lambda stop: serve(store, stop))
+    except (OSError, sqlite3.Error) as error:
+        raise CannotStart(f"the embedded store cannot run on {store.data.absolute()}: {error}") from error
 
 
 async def run_worker(config: Config) -> None:

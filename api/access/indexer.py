@@ -50,15 +50,17 @@ async def run_indexer(config: Config, stop: asyncio.Event) -> None:
 
 
 async def keep_indexing(config: Config) -> None:
-    wait_s = 0.1
+    wait_s, stands_by = 0.1, False
     async with connect(config, connections=CONNECTIONS) as couch:
         while True:
             try:
                 async with Indexer(config, couch) as indexer:
-                    wait_s = 0.1
+                    wait_s, stands_by = 0.1, False
                     await indexer.follow()
             except BlockingIOError:
-                log.info("another process writes the access index; standing by")
+                if not stands_by:
+                    log.info("another process writes the access index; standing by")
+                stands_by = True
                 await asyncio.sleep(STAND_BY_S)
             except DomainError as error:
                 log.warning("access index: %s; trying again in %.1f s", error.message, wait_s)

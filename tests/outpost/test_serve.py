@@ -201,8 +201,10 @@ def test_two_servers_do_not_share_a_data_folder(fresh: Deployment, tmp_path: Pat
     fresh.start()
 
     result = run("serve", "--port", "0", "--store-port", "0", "--data", str(tmp_path / "outpost"))
+    alone = run("store", "--store-port", "0", "--data", str(tmp_path / "outpost"), "--admin", "a:b")
 
     assert_refused(result, "already running")
+    assert_refused(alone, "in use by another store")
     assert fresh.stop() == 0
 
 
