@@ -46,11 +46,14 @@ class UpgradeLogs:
 
     async def latest(self) -> Doc | None:
         """The log of the last upgrade there was; None for one that CHT left, with which nobody here could go on."""
+        doc = await self._last()
+        return doc if doc and "build_info" in doc else None
+
+    async def _last(self) -> Doc | None:
         rows = await self.db.all_docs(
             startkey=f"{PREFIX}\ufff0", endkey=PREFIX, descending=True, limit=1, include_docs=True
         )
-        doc = rows[0]["doc"] if rows else None
-        return doc if doc and "build_info" in doc else None
+        return rows[0]["doc"] if rows else None
 
     async def current(self) -> Doc | None:
         """The log of the upgrade that is not over."""
@@ -65,6 +68,9 @@ class UpgradeLogs:
         if current is not None:
             raise unfinished(current)
         doc = new_log(ms_of(self.now()), action, user, from_version, info) | members
+        last_id = str((await self._last() or {}).get("_id", ""))
+        if last_id >= doc["_id"] and (last_ms := last_id.split(":")[1]).isdecimal():
+            doc["_id"] = f"{PREFIX}{int(last_ms) + 1}:{info['version']}"  # that clock was ahead, and the last id counts
         doc["_rev"] = await self.db.put(doc)
         try:
             await self.main_db.put({**mirror_of(doc), **revision(mirror)})

@@ -14,7 +14,7 @@ from core.config import Config
 from core.couch.client import Couch, Database
 from core.couch.ddocs import load_bundle
 from core.prepare import prepare
-from core.upgrades.log import MIRROR_ID, UpgradeLogs, states_of
+from core.upgrades.log import MIRROR_ID, UpgradeLogs, new_log, states_of
 from core.upgrades.runner import UpgradeRunner, utc_now
 from core.upgrades.staging import STAGED, staged_docs
 from tests.conftest import Background, eventually
@@ -138,6 +138,20 @@ async def test_an_upgrade_that_cht_left_unfinished_is_in_nobodys_way(
     assert "upgradeDoc" not in (await ask(client, "GET", V2))[1]
     assert await ask(client, "POST", f"{V2}/stage", put_build(builds, "9.1.0")) == (200, {"ok": True})
     await reached(log, "indexed")
+
+
+async def test_a_clock_that_was_ahead_keeps_nobody_from_upgrading(
+    client: Client, couch: Couch, config: Config, builds: Path, runner: Background, log: Log
+) -> None:
+    info = {"namespace": "medic", "application": "medic", "version": "8.0.0"}
+    ahead = new_log(4_000_000_000_000, "upgrade", "ann", "7.0.0", info)
+    await couch.db(config.db_name("logs")).put({**ahead, "state": "finalized"})
+
+    await ask(client, "POST", f"{V2}/stage", put_build(builds, "9.1.0"))
+    waiting = await reached(log, "indexed")
+
+    assert waiting["to"] == "9.1.0"
+    assert waiting["start_date"] < 4_000_000_000_000
 
 
 async def test_the_mirror_catches_up_with_a_log_whose_worker_died(
