@@ -16,7 +16,7 @@ from store.database import Database
 from store.documents import Edit, Incoming, check_attachment_name, check_id
 from store.errors import BadRequest, Conflict, NotFound
 from store.http.call import STANDARD_HEADERS, Call, answer
-from store.http.documents import given_rev, not_modified, write_one
+from store.http.documents import etag_matches, given_rev, not_modified, write_one
 from store.http.uploads import read_attachment
 from store.revtree import parse_rev
 from store.user_docs import require_readable
@@ -30,8 +30,6 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
         require_readable(call.user, doc_id)
     rev = given_rev(call) if "rev" in call.query else None
     named = parse_rev(rev) if rev is not None else None
-    has_it = call.request.headers.get("If-None-Match", "")
-
     wanted = call.request.headers.get("Range") if call.method == "GET" else None
 
     def work(conn: Connection) -> tuple[dict[str, Any], tuple[int, int] | None, Sequence[Piece]]:
@@ -43,13 +41,13 @@ async def get_attachment(call: Call, database: Database, doc_id: str, name: str)
         length: int = stored["length"]
         span = _range(wanted, length)
         first, last = span or (0, length - 1)
-        if call.method == "HEAD" or f'"{stored["digest"][4:]}"' == has_it or first >= length or first > last:
+        if call.method == "HEAD" or etag_matches(call, stored["digest"][4:]) or first >= length or first > last:
             return stored, span, [b""]
         return stored, span, at_hand(conn, [Stored(stored["digest"], first, last + 1 - first)])
 
     stored, span, pieces = await database.read(work)
     etag, length = stored["digest"][4:], stored["length"]
-    if has_it == f'"{etag}"':
+    if etag_matches(call, etag):
         return not_modified(etag)
     headers = {
         "ETag": f'"{etag}"',
