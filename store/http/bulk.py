@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from store import admission, multipart, reads, revtree
-from store.content import Piece, at_hand
+from store.content import Piece, at_hand, chunks
 from store.database import Database
 from store.documents import Edit, load_object, parse_edit
 from store.edits import Outcome
@@ -22,6 +22,7 @@ from store.http.documents import PARSE_IN_THREAD_BYTES, doc_options, related, ta
 from store.permissions import require_db_admin
 from store.revtree import parse_rev
 
+_DOCS_AT_ONCE = 500  # of `_bulk_get`: a longer answer is read as it is sent
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")  # have no place in a header
 
 
@@ -88,20 +89,39 @@ async def bulk_get(call: Call, database: Database) -> web.StreamResponse:
     as_multipart = not _takes_json(call) and (mixed or takes_multipart(call, "multipart/related"))
     boundary = multipart.new_boundary()
 
-    def read(conn: Connection) -> Sequence[Piece]:
-        ids = [doc["id"] for doc in docs if _has_id(doc)]
-        if as_multipart:
-            found = reads.find_many(conn, ids, contents=True)
-            results = [_opened(conn, doc, found, options) for doc in docs]
-            return at_hand(conn, _bulk_get_parts(conn, database.mark, results, boundary))
-        rows = _bulk_get_rows(conn, database.mark, docs, ids, options)
-        return [b"".join((b'{"results":[', b",".join(rows), b"]}\n"))]
+    groups = [docs[at : at + _DOCS_AT_ONCE] for at in range(0, len(docs), _DOCS_AT_ONCE)]
+    if as_multipart:
+        boundary = multipart.new_boundary()
+        content_type = f'multipart/{"mixed" if mixed else "related"}; boundary="{boundary}"'
+        return await call.stream(_in_parts(database, groups, options, boundary), content_type=content_type)
+    listed = _listed(database, groups, options)
+    if len(groups) > 1:
+        return await call.stream(listed)
+    return answer(b"".join([piece async for piece in listed]))
 
-    pieces = await database.read(read)
-    if not as_multipart:
-        return answer(pieces[0])
-    content_type = f'multipart/{"mixed" if mixed else "related"}; boundary="{boundary}"'
-    return await call.send(database, pieces, {"Content-Type": content_type})
+
+async def _listed(database: Database, groups: Sequence[list[Any]], options: reads.DocOptions) -> AsyncIterator[bytes]:
+    separator = b'{"results":['
+    for docs in groups:
+        rows = await database.read(lambda conn, docs=docs: _bulk_get_rows(conn, database.mark, docs, options))  # type: ignore[misc]
+        yield separator + b",".join(rows)
+        separator = b","
+    yield b"]}\n" if groups else separator + b"]}\n"
+
+
+async def _in_parts(
+    database: Database, groups: Sequence[list[Any]], options: reads.DocOptions, boundary: str
+) -> AsyncIterator[bytes]:
+    def read(conn: Connection, docs: list[Any]) -> Sequence[Piece]:
+        rows = reads.find_many(conn, [doc["id"] for doc in docs if _has_id(doc)], contents=True)
+        results = [_opened(conn, doc, rows, options) for doc in docs]
+        return at_hand(conn, _bulk_get_parts(conn, database.mark, results, boundary))
+
+    for docs in groups:
+        async for chunk in chunks(database, await database.read(lambda conn, docs=docs: read(conn, docs))):  # type: ignore[misc]
+            yield chunk
+    if groups:
+        yield f"\r\n--{boundary}--\r\n".encode()
 
 
 class _Absent(NamedTuple):
@@ -148,9 +168,8 @@ def _opened(conn: Connection, doc: Any, rows: dict[str, reads.Row], options: rea
     return opened
 
 
-def _bulk_get_rows(
-    conn: Connection, mark: str, docs: list[Any], ids: list[str], options: reads.DocOptions
-) -> list[bytes]:
+def _bulk_get_rows(conn: Connection, mark: str, docs: list[Any], options: reads.DocOptions) -> list[bytes]:
+    ids = [doc["id"] for doc in docs if _has_id(doc)]
     lone = reads.lone_leaves(conn, ids, revs=options.revs) if options.adds_only_revisions else {}
     rows: list[bytes] = []
     others: list[tuple[int, Any]] = []
@@ -202,7 +221,7 @@ def _bulk_get_parts(conn: Connection, mark: str, results: Sequence[_Opened], bou
             head += f'Content-Type: multipart/related; boundary="{inner}"\r\n\r\n'
             with_data = replace(options, attachments=True)
             parts += (between, head.encode(), *related(conn, mark, row, revision, with_data, inner))
-    return [*parts, f"\r\n--{boundary}--\r\n".encode()] if parts else []
+    return parts
 
 
 def _error(doc_id: Any, absent: _Absent) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -138,6 +139,23 @@ async def test_body_over_the_limit_is_too_large(store: Client, db: str) -> None:
         body = await response.json()
 
     assert (response.status, body["error"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "multipart/mixed"])
+async def test_bulk_get_of_very_many_is_sent_as_it_is_read(store: Client, db: str, media_type: str) -> None:
+    await store.post(f"{db}/_bulk_docs", {"docs": [{"_id": f"d{n:04}"} for n in range(1200)]})
+    ids = [f"d{n:04}" for n in reversed(range(1200))]
+
+    got = await store.post(
+        f"{db}/_bulk_get", {"docs": [{"id": doc_id} for doc_id in ids]}, headers={"Accept": media_type}
+    )
+
+    assert got.headers.get("Transfer-Encoding") == "chunked"
+    assert re.findall(rb'"_id":"(d\d+)"', got.raw) == [doc_id.encode() for doc_id in ids]
+    if media_type == "application/json":
+        assert len(got.body["results"]) == 1200
+    else:
+        assert got.raw.endswith(b"--\r\n")
 
 
 async def test_bulk_get_answers_every_request_in_order(store: Client, db: str) -> None:
