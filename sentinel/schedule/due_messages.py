@@ -17,7 +17,7 @@ from core.hydration import hydrate
 from core.lineage import minify
 from core.messages import MessageContext
 from core.settings import Settings
-from core.sms_tasks import Task, due_ms, messages_of, set_state
+from core.sms_tasks import Task, due_ms, messages_of, objects, set_state
 from core.templates import InvalidTemplate
 from sentinel.transitions.change import copied
 from sentinel.transitions.lookups import Lookups
@@ -120,8 +120,8 @@ async def send(candidate: Candidate, lookups: Lookups, tools: Tools, window: tup
     due = [
         task
         for name in ("tasks", "scheduled_tasks")
-        for task in doc.get(name) or ()
-        if isinstance(task, dict) and task.get("state") == "scheduled" and is_due(task, doc, window)
+        for task in objects(doc.get(name))
+        if task.get("state") == "scheduled" and is_due(task, doc, window)
     ]
     if not due:
         return

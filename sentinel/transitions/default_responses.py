@@ -12,6 +12,7 @@ from core.documents import Doc
 from core.errors import InvalidInput
 from core.lineage import is_record
 from core.settings import Settings
+from core.sms_tasks import objects
 from sentinel.transitions.change import Change
 from sentinel.transitions.derived import once
 from sentinel.transitions.lookups import Lookups
@@ -71,7 +72,7 @@ class DefaultResponses:
 
     def reply_key(self, doc: Doc) -> str | None:
         """The translation of the answer (TR-DEF-2), None when another transition's answer is enough."""
-        codes = {error.get("code") for error in doc.get("errors") or () if isinstance(error, dict)}
+        codes = [error.get("code") for error in objects(doc.get("errors"))]
         if "sys.empty" in codes:
             return "empty"
         if "sys.form_not_found" in codes:

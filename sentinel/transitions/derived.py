@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.documents import Doc
-from core.sms_tasks import messages_of, tasks_of
+from core.sms_tasks import messages_of, tasks_of, tasks_to_send
 
 NAMESPACE = uuid.UUID("7e1c9a52-7a4c-5f0e-9a0b-2f6f1f0c8d31")
 
@@ -38,8 +38,8 @@ def once(doc: Doc, add: Callable[[], Any], *parts: str | int) -> None:
     wanted = derived_message_uuid(str(doc.get("_id")), *parts, at_ms=at_ms)
     if any(message.get("uuid") == wanted for task in tasks_of(doc) for message in messages_of(task)):
         return
-    before = len(doc.get("tasks") or ())
+    before = len(tasks_to_send(doc))
     add()
-    for task in (doc.get("tasks") or [])[before:]:
+    for task in tasks_to_send(doc)[before:]:
         for message in messages_of(task):
             message["uuid"] = wanted

@@ -12,6 +12,7 @@ from core.errors import InvalidInput
 from core.lineage import ancestors, is_record, lineage
 from core.messages import configured_message
 from core.settings import Settings
+from core.sms_tasks import tasks_to_send
 from sentinel.transitions.answers import ReportConfig, context_of, is_invalid, read_report_config
 from sentinel.transitions.change import EVERYTHING, Change, PutOff, copied
 from sentinel.transitions.conditions import form_key, is_valid_submission
@@ -130,9 +131,9 @@ class Muting:
             return
         await self.carry_out(report_id, target, muted, lookups)
         replayed = Change(report_id, doc, {})
-        tasks = len(doc.get("tasks") or ())
+        tasks = len(tasks_to_send(doc))
         await self.answer(replayed, self.answers[muted], lookups)
-        if len(doc.get("tasks") or ()) > tasks:
+        if len(tasks_to_send(doc)) > tasks:
             change.others[report_id] = doc
 
     async def answer(self, change: Change, event: str, lookups: Lookups, *, is_error: bool = False) -> None:

@@ -15,6 +15,7 @@ from core.lineage import is_record
 from core.loose import text_of
 from core.schedules import schedules_by_name
 from core.settings import Settings
+from core.sms_tasks import objects
 from core.validation import looks_around
 from sentinel.transitions.answers import (
     add_messages,
@@ -150,9 +151,9 @@ async def passing(events: Sequence[Event], change: Change) -> list[Event]:
 
 def until_next(doc: Doc, now: datetime) -> dict[str, int]:
     """The time until the first scheduled task, whole in each unit; empty when there is none (TR-REG-7)."""
-    tasks = doc.get("scheduled_tasks") or ()
+    tasks = objects(doc.get("scheduled_tasks"))
     zone = now.tzinfo
-    moments = [moment_of(task.get("due"), zone) for task in tasks if isinstance(task, dict)] if zone else []
+    moments = [moment_of(task.get("due"), zone) for task in tasks] if zone else []
     dues = [moment for moment in moments if moment is not None]
     if not dues:
         return {}

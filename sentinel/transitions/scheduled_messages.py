@@ -11,7 +11,7 @@ from core.documents import Doc
 from core.lineage import lineage
 from core.messages import MessageContext
 from core.schedules import Planned, plan
-from core.sms_tasks import Task, set_state, tasks_of
+from core.sms_tasks import Task, objects, set_state, tasks_of
 from core.templates import InvalidTemplate
 from sentinel.transitions.change import Change, copied
 from sentinel.transitions.tools import Tools
@@ -21,7 +21,7 @@ OPEN_STATES = frozenset({"scheduled", "pending", "muted"})
 
 def assign_schedule(doc: Doc, schedule: Mapping[str, Any], context: MessageContext, tools: Tools) -> None:
     """Append a task for each message still to come, unless this schedule was assigned before (SCH-6..9)."""
-    tasks = [task for task in doc.get("scheduled_tasks") or () if isinstance(task, dict)]
+    tasks = objects(doc.get("scheduled_tasks"))
     if any(task.get("type") == schedule.get("name") for task in tasks):
         return
     planned = plan(

@@ -54,6 +54,17 @@ async def test_runs_once_in_the_life_of_a_report(deployment: Deployment, preg: P
     assert [person["name"] for person in await deployment.created_by("r1")] == ["Asha"]
 
 
+async def test_report_of_an_odd_shape_is_registered_and_answered_once(deployment: Deployment, preg: Preg) -> None:
+    await deployment.processed({**preg("r1"), "tasks": [None, 5], "errors": 1.5, "scheduled_tasks": True})
+    info = await deployment.sentinel_db.get("r1-info")
+    await deployment.sentinel_db.delete(info["_id"], info["_rev"])  # as after a death between the two writes
+    report = await deployment.db.get("r1")
+    again = await deployment.processed(report)
+
+    assert texts(again) == [f"Registered Asha as {report['patient_id']}"]  # TRN-10
+    assert [task["type"] for task in again["scheduled_tasks"]] == ["ANC", "ANC"]
+
+
 async def test_form_is_compared_without_case_and_surrounding_signs(  # TRN-13, TR-REG-1
     deployment: Deployment, preg: Preg
 ) -> None:
