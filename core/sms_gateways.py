@@ -34,7 +34,7 @@ class Visits:
     async def note(self, user: str) -> None:
         """Remember that this gateway came, once a minute at most; never a reason for its exchange to fail."""
         now, before = self.now(), self._noted.get(user)
-        if before is not None and now - before < SELDOM:
+        if before is not None and abs(now - before) < SELDOM:
             return
         self._noted[user] = now
 

@@ -37,7 +37,7 @@ LEDGER = "sms-sendings"
 # Longer than a request and the writing of its outcome take.
 FOLLOWED_UP_WITHIN = timedelta(minutes=2)
 IN_DOUBT = "it is not known whether the service sent it"
-REST_S, LONGEST_REST_S = 60.0, 3600.0
+REST_S, LONGEST_REST = 60.0, timedelta(hours=1)
 NOTING_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 LAST_MOMENT_S = 4.0
 
@@ -68,13 +68,16 @@ class OutgoingMessages:
         after 1, 2, 4 ... 60 minutes (SMS-11). Raises InvalidInput without a secret, OutOfService when the service
         takes nothing.
         """
-        if self.rest_until is not None and self.now() < self.rest_until:
-            return {}
+        if self.rest_until is not None:
+            left = self.rest_until - self.now()
+            if timedelta(0) < left <= LONGEST_REST:  # longer, where the clock was set back since
+                return {}
         run = Run(self, service, settings, client, await needed(secret, service.credential))
         try:
             await run.everything(await run.settle_claims(), only_new=only_new)
         except TooManyRequests as failure:
-            self.rest_until = self.now() + timedelta(seconds=min(failure.wait_s or REST_S, LONGEST_REST_S))
+            wanted_s = min(failure.wait_s or REST_S, LONGEST_REST.total_seconds())
+            self.rest_until = self.now() + timedelta(seconds=wanted_s)
             raise
         return run.counts
 

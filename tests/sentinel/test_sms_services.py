@@ -549,6 +549,20 @@ async def test_429_is_obeyed_for_as_long_as_it_says(
     assert (await task_of(deployment))["state"] == "received-by-gateway"
 
 
+async def test_429_is_not_obeyed_for_as_long_as_the_clock_was_ahead(  # AGG-2
+    sender: Sender, deployment: Deployment, service: Service, clock: Clock
+) -> None:
+    await use_africas_talking(deployment, service)
+    await deployment.store(message("m1", "+254711000111"))
+    service.answers = [lambda body: web.Response(status=429)]
+    clock.move(days=300)
+    with pytest.raises(OutOfService, match="429"):
+        await sender.send()
+    clock.move(days=-300)
+
+    assert (await sender.send())["sent"] == 1
+
+
 async def test_expired_message_is_not_sent(
     sender: Sender, deployment: Deployment, service: Service, clock: Clock
 ) -> None:  # TSK-4
