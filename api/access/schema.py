@@ -94,8 +94,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError:
         connection.close()
         raise
-    # Clients' sequences count the changes in this file. Were the last of them lost to a power cut, they would be read from
-    # the feed again, but perhaps in another order, and a client would go on behind what it has never seen.
+    # Clients' sequences count the changes in this file. Were the last of them lost to a power cut, they would be read
+    # from the feed again, but perhaps in another order, and a client would go on behind what it has never seen.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -131072")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
