@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cache
 from urllib.parse import unquote
 
@@ -33,10 +34,15 @@ async def create_meta_database(request: web.Request) -> web.StreamResponse:
         raise InsufficientPrivileges
     owner = {"names": [user.name], "roles": []}
     db = request.config_dict[COUCH].db(name)
-    if await db.create():
+    # One that was made may lack its owner: of another request that is about to name it, or was cut off before it did.
+    if await db.create() or user.name not in named_members(await db.request("GET", "/_security")):
         await db.request("PUT", "/_security", body={"admins": owner, "members": owner})
     await install(db, ddocs())
     return json_response({"ok": True})
+
+
+def named_members(security: Doc) -> Collection[str]:
+    return (security.get("members") or {}).get("names") or ()
 
 
 @cache

@@ -39,7 +39,8 @@ async def answer(request: web.Request, user: User) -> web.StreamResponse:
     if head == "_local" and len(parts) > 1:
         if request.method not in ("GET", "HEAD", "PUT", "DELETE"):
             raise DocForbidden  # a COPY would write any document
-        return await forward(request, path=storage_path(request, "_local", *parts[1:]), params={})
+        path = storage_path(request, "_local", *parts[1:])
+        return await forward(request, path=path, params={}, body=await request.read())
     if head.startswith("_"):
         return await answer_special(request, user, scope, parts)
     if not head:
@@ -94,7 +95,7 @@ async def answer_special(request: web.Request, user: User, scope: Scope, parts: 
         case "POST", "_bulk_docs":
             return await writes.bulk_docs(request, scope)
         case "POST", ("_revs_diff" | "_missing_revs"):
-            return await forward(request)  # REPL-126
+            return await forward(request, body=await request.read())  # REPL-126
     raise OfflineFirewall
 
 

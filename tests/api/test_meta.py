@@ -51,6 +51,17 @@ async def test_an_offline_user_makes_the_own_database_once_and_again(
     assert rows == {"rows": [{"key": "report", "value": 1}]}  # AUTH-143
 
 
+async def test_a_database_that_was_left_without_its_owner_gets_it(
+    client: Client, make_user: Any, couch: Couch, config: Config
+) -> None:
+    asha = await make_user("asha", roles=["chw"])
+    await couch.db(meta_database(config.database, asha.name)).create()  # and no more of it
+    made = await client.put(f"/medic-user-{asha.name}-meta/", headers=asha)
+    written = await client.put(f"/medic-user-{asha.name}-meta/read:report:r1", json={}, headers=asha)
+
+    assert (made.status, written.status) == (200, 201)  # AUTH-141
+
+
 async def test_another_users_database_is_not_made(client: Client, make_user: Any, couch: Couch, config: Config) -> None:
     asha, juma = await make_user("asha", roles=["chw"]), await make_user("juma", roles=["data_entry"])
     for login in (asha, juma):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import orjson
@@ -240,6 +241,14 @@ async def test_an_attachment_is_judged_by_the_very_revision_it_is_read_from_or_w
     assert (read.status, await read.read()) == (200, b"mine")
     assert written.status == 404  # PROXY-27
     assert own.status == 201
+
+
+async def test_a_phone_sends_no_more_than_fits_into_memory(district: Any) -> None:
+    packed = {**district.asha, "Content-Encoding": "gzip"}
+    body = gzip.compress(b'{"R1":["1-a"]' + b" " * 33_554_432 + b"}", compresslevel=1)
+    answer = await district.call("POST", "_revs_diff", packed, data=body)
+
+    assert answer.status == 413  # 10 §0
 
 
 async def test_documents_come_as_json_by_name(district: Any) -> None:
