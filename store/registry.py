@@ -7,17 +7,21 @@ import contextlib
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from store import schema
 from store.database import Database
-from store.errors import NotFound, PreconditionFailed, StoreError
+from store.errors import NotFound, PreconditionFailed, StoreError, insufficient_storage
 from store.javascript import JavaScriptPool
 from store.views import Views
 from store.winners import Winners
+
+T = TypeVar("T")
 
 SYSTEM_DATABASES = frozenset({"_users", "_replicator", "_global_changes"})
 _NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*\Z")
@@ -173,9 +177,9 @@ class Databases:
                 return database
             if name not in self._names:
                 raise NotFound("Database does not exist.")
-            path, loop = self._path(name), asyncio.get_running_loop()
-            database = await loop.run_in_executor(
-                self._executor, Database, name, path, self._executor, self._wants_compaction, self._updated
+            path = self._path(name)
+            database = await self._run(
+                lambda: Database(name, path, self._executor, self._wants_compaction, self._updated)
             )
             database.start()
             self._open[name] = database
@@ -213,5 +217,10 @@ class Databases:
         gone.unlink(missing_ok=True)
         shutil.rmtree(self._indexes / _file_stem(name), ignore_errors=True)
 
-    async def _run(self, work: Callable[[], object]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except (sqlite3.Error, OSError) as error:
+            if (full := insufficient_storage(error)) is not None:
+                raise full from error
+            raise

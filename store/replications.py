@@ -12,7 +12,7 @@ import orjson
 from store import admission, reads
 from store.changes import FeedParams, read_changes
 from store.documents import parse_edit
-from store.errors import BadRequest, NotFound, StoreError, insufficient_storage
+from store.errors import BadRequest, NotFound, StoreError
 from store.permissions import User
 from store.replication_local import LocalPeer
 from store.replication_peer import Peer, RemotePeer
@@ -143,13 +143,9 @@ class Replications:
             except StoreError as error:
                 failure = f"{error.slug}: {error.reason}"
                 log.warning("replication %s failed and is tried again: %s", job.id, failure)
-            except Exception as error:
-                if (full := insufficient_storage(error)) is not None:
-                    failure = f"{full.slug}: {full.reason}"
-                    log.warning("replication %s failed and is tried again: %s", job.id, failure)
-                else:  # a bug: told with its traceback, and no reason to give up replicating for ever
-                    failure = "unexpected failure"
-                    log.exception("replication %s failed and is tried again", job.id)
+            except Exception:  # a bug: told with its traceback, and no reason to give up replicating for ever
+                failure = "unexpected failure"
+                log.exception("replication %s failed and is tried again", job.id)
             if loop.time() - started_s > _LONGEST_PAUSE_S:
                 pause_s, job.error_count = _FIRST_PAUSE_S, 0
             job.note("crashed", self._store.config.now(), failure)
@@ -183,11 +179,10 @@ class Replications:
                     if not changes:
                         await database.news(since, None)
                 pause_s = _FIRST_PAUSE_S
-            except Exception as error:
-                if isinstance(error, StoreError) or insufficient_storage(error):  # the database is away, the disk full
-                    pause_s = _FIRST_PAUSE_S
-                else:  # a bug over one document, `since` is behind it, or a file that cannot be read
-                    log.exception("%s could not be followed", DATABASE)
+            except StoreError:  # the database is away, or the disk full
+                await asyncio.sleep(_FIRST_PAUSE_S)
+            except Exception:  # a bug over one document, `since` is behind it, or a file that cannot be read
+                log.exception("%s could not be followed", DATABASE)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
