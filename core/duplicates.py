@@ -70,9 +70,8 @@ class DuplicateGuard:
             repeats = self.counts[key] = Repeats(now)
         repeats.touched = now
         number = repeats.number_of(source)
-        if len(self.counts) > self.sweep_above and (
-            self.swept_at is None or abs(now - self.swept_at) >= self.sweep_every
-        ):
+        is_time = self.swept_at is None or abs(now - self.swept_at) >= self.sweep_every
+        if is_time and len(self.counts) > self.sweep_above:
             self.counts = {key: each for key, each in self.counts.items() if abs(now - each.touched) <= self.remember}
             self.swept_at = now
         return number
