@@ -18,7 +18,7 @@ from api.access.queries import (
     signoff_hits,
 )
 from api.access.rules import Kind, Scope
-from api.access.schema import DELETED, KIND_BITS, as_json, numbers_of, read_state
+from api.access.schema import DELETED, KIND_BITS, State, as_json, numbers_of, read_state
 
 WINDOW = 1000  # changes judged at once
 WINDOWS_AT_MOST = 2  # further behind than this, listing all that is allowed is cheaper than testing every change
@@ -46,12 +46,17 @@ class Place:
 class Found(NamedTuple):
     """Visible documents, each by the number of the change that brings it, and the client's place after them.
 
-    `on_the_way` is the place of a client that has them only in part, but for its `change`.
+    `on_the_way` is the place of a client that has them only in part, but for its `change`. All of it was true of the
+    index of that `epoch` at one moment; what CouchDB's own feed has up to `since_seq` a client had before, and what it
+    has up to `seq` a client has with these.
     """
 
     rows: list[tuple[int, Row]]
     place: Place
     on_the_way: Place
+    epoch: str
+    since_seq: str
+    seq: str
 
 
 def changes(connection: sqlite3.Connection, scope: Scope, place: Place, limit: int, *, deletions: bool) -> Found:
@@ -63,21 +68,27 @@ def changes(connection: sqlite3.Connection, scope: Scope, place: Place, limit: i
     connection.execute("BEGIN")
     try:
         ground = ground_of(connection, scope)
-        last = read_state(connection).change
+        state = read_state(connection)
+        last = state.change
         on_the_way = place if place.change != place.whole else Place(place.change, place.whole, last)
         if last - place.change > WINDOW * WINDOWS_AT_MOST:
             found, upto = listed_changes(connection, ground, on_the_way, last, limit, deletions=deletions)
         else:
             found, upto = scanned_changes(connection, ground, on_the_way, last, limit, deletions=deletions)
+        found, upto = cut_to(limit, found, upto)
+        since_seq, seq = (position_before(connection, change) for change in (place.change, upto))
     finally:
         connection.execute("COMMIT")
-    if len(found) > limit:
-        cut = limit
-        while cut < len(found) and found[cut][0] == found[cut - 1][0]:
-            cut += 1
-        upto = upto if cut == len(found) else found[cut - 1][0]
-        found = found[:cut]
-    return Found(found, Place.at(last) if upto == last else replace(on_the_way, change=upto), on_the_way)
+    reached = Place.at(last) if upto == last else replace(on_the_way, change=upto)
+    return Found(found, reached, on_the_way, state.epoch, since_seq, seq)
+
+
+def cut_to(limit: int, found: list[tuple[int, Row]], upto: int) -> tuple[list[tuple[int, Row]], int]:
+    """The first ones, at least one, with all that the last of their changes brings; and how far they go."""
+    cut = limit
+    while cut < len(found) and found[cut][0] == found[cut - 1][0]:
+        cut += 1
+    return (found, upto) if cut >= len(found) else (found[:cut], found[cut - 1][0])
 
 
 def scanned_changes(
@@ -183,13 +194,17 @@ def touched_names(connection: sqlite3.Connection, after: int, upto: int) -> set[
     return {row[0] for row in connection.execute(sql, {"after": after, "upto": upto})}
 
 
-def named_changes(connection: sqlite3.Connection, scope: Scope, ids: Collection[str], upto: int) -> list[Row]:
-    """Of the documents that another feed says have changed, the visible ones that were last changed by `upto`.
+def named_changes(connection: sqlite3.Connection, scope: Scope, ids: Collection[str], at: State) -> list[Row] | None:
+    """Of the documents that another feed says have changed, the visible ones that were last changed by that state.
 
-    With every contact come its older documents, since that feed cannot tell which contacts have moved.
+    With every contact come its older documents, since that feed cannot tell which contacts have moved. None when the
+    state is that of another file, which has been replaced.
     """
+    upto = at.change
     connection.execute("BEGIN")
     try:
+        if read_state(connection).epoch != at.epoch:
+            return None
         ground = ground_of(connection, scope)
         numbers = numbers_of(connection, ids).values()
         sql = f"SELECT {ROW} FROM json_each(?) CROSS JOIN node ON node.n = value WHERE node.change <= {upto:d}"

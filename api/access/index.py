@@ -124,13 +124,9 @@ class AccessIndex:
         pool = self._long if place.change < (await self.state()).change - feed.WINDOW else self._short
         return await self._readers.ask(pool, feed_changes, scope, place, limit, deletions)
 
-    async def named_changes(self, scope: Scope, ids: Collection[str], upto: int) -> list[Row]:
+    async def named_changes(self, scope: Scope, ids: Collection[str], at: State) -> list[Row] | None:
         """See `feed.named_changes`."""
-        return await self._readers.ask(self._short, feed.named_changes, scope, ids, upto)
-
-    async def position_before(self, change: int) -> str:
-        """The CouchDB sequence up to which a client that has every change up to `change` misses nothing."""
-        return await self._readers.ask(self._short, feed.position_before, change)
+        return await self._readers.ask(self._short, feed.named_changes, scope, ids, at)
 
     async def touched_names(self, after: int, upto: int) -> set[str]:
         return await self._readers.ask(self._short, feed.touched_names, after, upto)

@@ -72,7 +72,9 @@ class Feed:
         while place is not None:
             room = most - len(self.rows)
             found = await self.access.changes(self.scope, place, room, deletions=self.params.deletions)
-            await self._add_found(found, place, state.epoch)
+            if found.epoch != state.epoch:  # the file was replaced: the place means nothing in it
+                return await self.read(most)
+            await self._add_found(found, place)
             if found.place.whole == found.place.change:
                 return True
             if len(self.rows) >= most:
@@ -80,13 +82,12 @@ class Feed:
             place = found.place
         return False
 
-    async def _add_found(self, found: Found, since: Place, epoch: str) -> None:
+    async def _add_found(self, found: Found, since: Place) -> None:
         """Rows with their sequences: continuing from the last one, or from `last_seq`, is continuing from the end.
 
         Of the rows that one change brings only the last has its sequence: who stops among them gets them again.
         """
-        couch_seq = await self.access.position_before(since.change)
-        position = Position(found.on_the_way, epoch, couch_seq)
+        position = Position(found.on_the_way, found.epoch, found.since_seq)
         passed = since.change
         for number, (change, row) in enumerate(found.rows, 1):
             if number == len(found.rows) or found.rows[number][0] != change:
@@ -97,9 +98,8 @@ class Feed:
         complete = found.place.whole == found.place.change
         if complete and found.rows:
             change, row = found.rows[-1]
-            self._add(str(Position(Place.at(change), epoch, couch_seq)), row)
-        couch_seq = await self.access.position_before(found.place.change)
-        self.last_seq = str(Position(found.place, epoch, couch_seq))
+            self._add(str(Position(Place.at(change), found.epoch, found.since_seq)), row)
+        self.last_seq = str(Position(found.place, found.epoch, found.seq))
 
     async def _read_from_storage(self, couch_seq: str, most: int) -> Place | None:
         """Go from a sequence of CouchDB's to a place in this index; None when there were `most` rows on the way.
@@ -107,14 +107,17 @@ class Feed:
         What CouchDB says has changed is judged by the index. Afterwards everything that the index knew when this began
         has been passed, so the client continues from there. A sequence that CouchDB refuses begins at 0.
         """
-        state = await self.access.state()
+        state, begun = await self.access.state(), couch_seq
         while True:
             try:
                 page = await self.request.config_dict[DB].changes(couch_seq, limit=STORAGE_PAGE)
             except (InvalidInput, NotFound):
                 return Place.at(0)
             results = page["results"]
-            for row in await self.access.named_changes(self.scope, [row["id"] for row in results], state.change):
+            rows = await self.access.named_changes(self.scope, [row["id"] for row in results], state)
+            if rows is None:
+                return await self._read_from_storage(begun, most)
+            for row in rows:
                 if self.params.deletions or not row.deleted:
                     self._add(str(Position.in_storage(couch_seq)), row)
             couch_seq = str(page["last_seq"])

@@ -145,6 +145,23 @@ def test_a_change_that_the_feed_repeats_is_no_news_unless_there_are_conflicts() 
     writer.close()
 
 
+def test_positions_are_told_with_what_they_stand_for_and_mean_nothing_in_another_file() -> None:
+    writer, other, scope = empty_index(), empty_index(), scope_for(HOME, [])
+    form = Entry("doc-0", "1-a", False, facts_of({"_id": "doc-0", "type": "form"}), only_leaf=True)
+    for number in (1, 2):
+        writer.apply([replace(form, rev=f"{number}-a")], f"seq-{number}", 0)
+
+    found = feed.changes(writer.connection, scope, Place.at(1), 10, deletions=True)
+
+    assert (found.epoch, found.since_seq, found.seq) == (writer.state.epoch, "0", "seq-2")  # few are kept
+    named = feed.named_changes(writer.connection, scope, ["doc-0"], writer.state)
+    assert named is not None
+    assert [row.rev for row in named] == ["2-a"]
+    assert feed.named_changes(other.connection, scope, ["doc-0"], writer.state) is None
+    writer.close()
+    other.close()
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(history=histories, user=users, limits=role_limits)
 def test_every_visible_change_wakes_the_scope(history: list[Any], user: Body, limits: list[Body]) -> None:
