@@ -127,7 +127,9 @@ def _response(made: Mapping[str, Any], status: int, headers: Mapping[str, str]) 
     named = {str(name): _header_value(str(value)) for name, value in given.items()}
     if not any(name.lower() == "content-type" for name in named):
         named["Content-Type"] = content_type
-    sent = {**STANDARD_HEADERS, "Content-Security-Policy": "sandbox", **headers, **named}
+    # A page that somebody wrote must not act as its reader; a policy of its own can only restrict it further.
+    policies = ["sandbox", *(named.pop(name) for name in list(named) if name.lower() == "content-security-policy")]
+    sent = {**STANDARD_HEADERS, **headers, **named, "Content-Security-Policy": ", ".join(policies)}
     try:
         return web.Response(body=body, status=code, headers=sent)
     except ValueError as error:

@@ -29,6 +29,7 @@ DDOC: dict[str, Any] = {
     },
     "shows": {
         "title": "function (doc, req) { return '<h1>' + (doc ? doc._id : 'none') + '</h1>'; }",
+        "open": "function () { return {headers: {'content-security-policy': 'default-src *'}, body: '<script src=x>'}; }",
         "plain": "function () { return {headers: {'Content-Type': 'text/plain'}, body: 'plain'}; }",
         "sent": "function () { start({code: 202, headers: {'X-S': '1'}}); send('a'); send('b'); return 'c'; }",
         "offered": "function () { provides('html', function () { return '<b>h</b>'; });"
@@ -151,6 +152,8 @@ async def test_show_makes_a_page_of_a_document(store: Client, ddoc: str) -> None
     assert shown.headers["Content-Security-Policy"] == "sandbox"
     assert (await store.get(f"{ddoc}/_show/title/missing")).raw == b"<h1>none</h1>"
     assert (await store.post(f"{ddoc}/_show/title")).raw == b"<h1>none</h1>"
+    opened = await store.get(f"{ddoc}/_show/open")
+    assert opened.headers["Content-Security-Policy"] == "sandbox, default-src *"
     plain = await store.get(f"{ddoc}/_show/plain")
     assert (plain.raw, plain.headers["Content-Type"]) == (b"plain", "text/plain")
     assert (await store.get(f"{ddoc}/_show/library", name="asha")).raw == b"hello asha"
