@@ -29,7 +29,7 @@ DDOC: dict[str, Any] = {
     },
     "shows": {
         "title": "function (doc, req) { return '<h1>' + (doc ? doc._id : 'none') + '</h1>'; }",
-        "open": "function () { return {headers: {'content-security-policy': 'default-src *'}, body: '<script src=x>'}; }",
+        "open": "function () { return {headers: {'content-security-policy': 'default-src *'}, body: '<p>'}; }",
         "plain": "function () { return {headers: {'Content-Type': 'text/plain'}, body: 'plain'}; }",
         "sent": "function () { start({code: 202, headers: {'X-S': '1'}}); send('a'); send('b'); return 'c'; }",
         "offered": "function () { provides('html', function () { return '<b>h</b>'; });"
