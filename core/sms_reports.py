@@ -16,6 +16,7 @@ from core.sms_tasks import Task, messages_of, report_state, tasks_of
 log = logging.getLogger(__name__)
 
 WRITE_ATTEMPTS = 4
+MOST_NAMED = 20  # in a line of the log
 
 GATEWAY_STATES: Mapping[str, str] = {
     "UNSENT": "received-by-gateway",
@@ -59,7 +60,8 @@ async def apply_reports(db: Database, reports: Iterable[StateReport], now: Calla
         by_uuid.setdefault(str(each.uuid), []).append(each)
     rows = await db.view("medic-sms", "messages_by_uuid", keys=list(by_uuid))
     if unknown := by_uuid.keys() - {row["key"] for row in rows}:
-        log.info("updates of unknown messages are skipped: %s", ", ".join(sorted(unknown)))
+        some = ", ".join(sorted(unknown)[:MOST_NAMED])
+        log.info("updates of %d unknown messages are skipped: %s", len(unknown), some)
     return await change_docs(db, (row["id"] for row in rows), lambda doc: report_into(doc, by_uuid, now))
 
 
