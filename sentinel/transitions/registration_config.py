@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from core.settings import Settings
 from sentinel.transitions.answers import ReportConfig, read_report_config
 from sentinel.transitions.conditions import form_key
 from sentinel.transitions.created_contacts import NewContact
+
+log = logging.getLogger(__name__)
 
 TRIGGERS = (
     "add_patient",
@@ -72,15 +75,22 @@ def read_registration(entry: Mapping[str, Any], where: str, settings: Settings) 
         events=tuple(
             read_event(event, number, f"{where}.events[{number}]", settings)
             for number, event in enumerate(events or ())
-            if isinstance(event, dict) and event.get("name") == "on_create"
+            if isinstance(event, dict) and event.get("name") == "on_create" and is_known(event, where, number)
         ),
     )
 
 
-def read_event(event: Mapping[str, Any], number: int, where: str, settings: Settings) -> Event:
+def is_known(event: Mapping[str, Any], where: str, number: int) -> bool:
+    """Whether we know what to do; an event of an unknown trigger does nothing (TR-REG-6)."""
     trigger = event.get("trigger")
     if trigger not in TRIGGERS:
-        raise InvalidInput(f"{where}.trigger: {trigger!r} is not one of {', '.join(TRIGGERS)}")
+        known = ", ".join(TRIGGERS)
+        log.warning("%s.events[%d].trigger: %r is none of %s, and does nothing", where, number, trigger, known)
+    return trigger in TRIGGERS
+
+
+def read_event(event: Mapping[str, Any], number: int, where: str, settings: Settings) -> Event:
+    trigger = event.get("trigger")
     params = read_params(event.get("params"), where)
     bool_expr = str(event.get("bool_expr") or "").strip()
     if trigger in ("add_patient", "add_patient_id"):

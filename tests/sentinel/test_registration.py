@@ -65,6 +65,16 @@ async def test_report_of_an_odd_shape_is_registered_and_answered_once(deployment
     assert [task["type"] for task in again["scheduled_tasks"]] == ["ANC", "ANC"]
 
 
+async def test_event_of_an_unknown_trigger_does_nothing(  # TR-REG-6
+    deployment: Deployment, preg: Preg, caplog: pytest.LogCaptureFixture
+) -> None:
+    await deployment.configure(**registration({"trigger": "add_child"}, {"trigger": "add_case"}))
+    report = await deployment.processed(preg("r1"))
+
+    assert report["case_id"]
+    assert "registrations[0].events[0].trigger: 'add_child' is none of" in caplog.text
+
+
 async def test_form_is_compared_without_case_and_surrounding_signs(  # TRN-13, TR-REG-1
     deployment: Deployment, preg: Preg
 ) -> None:
