@@ -83,9 +83,17 @@ async def read_upload(request: web.Request) -> Brought:
         form=data,
         name=form.filename.rpartition(".")[0] or None,
         is_table=is_workbook(data) or form.filename.lower().endswith(".xlsx"),
-        properties=check_properties(parse_json(text.encode())) if text else {},
+        properties=read_properties(text) if text else {},
         media=media,
     )
+
+
+def read_properties(text: str) -> dict[str, Any]:
+    try:
+        value = parse_json(text.encode())
+    except InvalidInput as error:
+        raise InvalidInput(f"properties: {error.message}") from error
+    return check_properties(value)
 
 
 async def show_form(request: web.Request) -> web.Response:

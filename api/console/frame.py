@@ -26,7 +26,7 @@ from api.login_session import refuse_other_sites
 from api.pipeline import UNFINISHED, finished
 from api.responses import prefers_json
 from api.sessions import User
-from core.errors import DomainError, Unauthorized
+from core.errors import DomainError, InvalidInput, TooLarge, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +165,13 @@ def go_on(request: web.Request, work: Coroutine[Any, Any, Any]) -> None:
 
 
 async def read_form(request: web.Request) -> Form:
-    """The fields of a POST. `action` tells which of the page's forms it was."""
-    sent = await request.post()
+    """The fields of a POST. `action` tells which of the page's forms it was. TooLarge; InvalidInput."""
+    try:
+        sent = await request.post()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLarge(f"What a form sends must not be larger than {request.client_max_size >> 20} MiB") from error
+    except (ValueError, AssertionError, LookupError) as error:
+        raise InvalidInput(f"What the form sent cannot be read: {error}") from error
     texts: dict[str, list[str]] = {}
     files = {}
     for name, value in sent.items():

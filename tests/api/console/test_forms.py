@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.api.console.conftest import ON_ONE_LOOP, Console
@@ -92,6 +93,19 @@ async def test_without_a_file_or_with_wrong_properties_nothing_is_stored(console
     await page.get_by_role("button", name="Upload a form").click()
 
     await expect(page.locator("#properties-error")).to_contain_text("'icons' is not one of")
+    await page.get_by_label("XLSForm (.xlsx) or XForm (.xml)").set_input_files(table())
+    await page.get_by_label("Properties as JSON").fill("{")
+    await page.get_by_role("button", name="Upload a form").click()
+    await expect(page.locator("#properties-error")).to_contain_text("not valid JSON")
+
+
+async def test_a_file_that_is_too_large_is_told_on_the_page(console: Console) -> None:
+    form = aiohttp.FormData()
+    form.add_field("form", bytes(33 * 2**20), filename="large.xlsx")
+    answer = await console.client.post("/admin/forms", data=form, headers={"Accept": "text/html"})
+
+    assert answer.status == 413
+    assert "must not be larger than 32 MiB" in await answer.text()
 
 
 async def test_nothing_in_a_preview_acts(console: Console) -> None:
