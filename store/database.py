@@ -94,21 +94,21 @@ class Database:
         """A reading connection for a worker thread; raises NotFound when the database was deleted."""
         self._check_exists()
         try:
-            conn = self._idle_readers.pop()
-        except IndexError:
-            conn = schema.open_reader(self.path)
-        try:
-            yield conn
-        finally:
-            self._idle_readers.append(conn)
-
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a longer read in a thread."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, work)
+            try:
+                conn = self._idle_readers.pop()
+            except IndexError:
+                conn = schema.open_reader(self.path)
+            try:
+                yield conn
+            finally:
+                self._idle_readers.append(conn)
         except sqlite3.Error:
             self._check_exists()
             raise
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a longer read in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, work)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self.reader() as conn:
