@@ -115,13 +115,16 @@ def check_id(doc_id: object) -> str:
     return doc_id
 
 
-def parse_edit(doc: Any, *, doc_id: str | None = None, new_edits: bool = True) -> Edit:
+def parse_edit(doc: Any, *, doc_id: str | None = None, rev: str | None = None, new_edits: bool = True) -> Edit:
     """Read a document as a client sent it (it is emptied of its reserved members).
 
-    `doc_id` from the address overrides `_id`; without either an id is made. Raises BadRequest or DocValidation.
+    `doc_id` from the address overrides `_id`; without either an id is made. `rev`, named beside the document, is for
+    one without `_rev`. Raises BadRequest or DocValidation.
     """
     if not isinstance(doc, dict):
         raise BadRequest("Document must be a JSON object")
+    if rev is not None:
+        doc.setdefault("_rev", rev)
     given_id = check_id(doc.pop("_id")) if "_id" in doc else None
     edit = Edit(doc_id or given_id or new_id())
     if "_rev" in doc:

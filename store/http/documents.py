@@ -208,36 +208,33 @@ async def put_document(call: Call, database: Database, doc_id: str) -> web.Respo
     """PUT /{db}/{docid}: write a document, JSON or multipart/related; `rev`, `If-Match`, `new_edits`, `batch`."""
     check_id(doc_id)
     new_edits = call.flag("new_edits", True)
-    edit = await _read_edit(call, doc_id, new_edits=new_edits)
+    rev = given_rev(call)
+    edit = await _read_edit(call, doc_id, rev, new_edits=new_edits)
     try:
-        rev = given_rev(call)
-        if rev is not None and new_edits:
-            rev = parse_local_rev(rev) if edit.is_local else parse_rev(rev)
-            if edit.rev is not None and edit.rev != rev:
-                where = "from request body and query string" if "rev" in call.query else "and etag"
-                raise BadRequest(f"Document rev {where} have different values")
-            edit.rev = rev
+        if rev is not None and new_edits and edit.rev != (parse_local_rev(rev) if edit.is_local else parse_rev(rev)):
+            where = "from request body and query string" if "rev" in call.query else "and etag"
+            raise BadRequest(f"Document rev {where} have different values")
         result = await write_one(call, database, edit)
         return written(call, database, result, status=200 if edit.deleted else 201)
     finally:
         edit.close()
 
 
-async def _read_edit(call: Call, doc_id: str, *, new_edits: bool) -> Edit:
+async def _read_edit(call: Call, doc_id: str, rev: str | None, *, new_edits: bool) -> Edit:
     if call.request.content_type == "multipart/related":
-        return await read_related(call, doc_id, new_edits=new_edits)
-    edit = await _parse(call, doc_id, new_edits=new_edits)
+        return await read_related(call, doc_id, rev, new_edits=new_edits)
+    edit = await _parse(call, doc_id, rev, new_edits=new_edits)
     for name, item in edit.attachments.items():
         if item.follows:
             raise BadRequest(f"Attachment {name} follows, but the body is not multipart/related")
     return edit
 
 
-async def _parse(call: Call, doc_id: str | None, *, new_edits: bool) -> Edit:
+async def _parse(call: Call, doc_id: str | None, rev: str | None = None, *, new_edits: bool) -> Edit:
     raw = await call.body()
 
     def parse() -> Edit:
-        return parse_edit(load_object(raw, "Document"), doc_id=doc_id, new_edits=new_edits)
+        return parse_edit(load_object(raw, "Document"), doc_id=doc_id, rev=rev, new_edits=new_edits)
 
     return await call.in_thread(parse) if len(raw) > PARSE_IN_THREAD_BYTES else parse()
 

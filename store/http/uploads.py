@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from store import multipart
 from store.documents import UNKNOWN_LENGTH, Edit, Incoming, load_object, parse_edit
 from store.errors import BadRequest, TooLarge
@@ -21,9 +23,13 @@ async def read_attachment(call: Call, incoming: Incoming) -> None:
         spool.close()
 
 
-async def read_related(call: Call, doc_id: str, *, new_edits: bool) -> Edit:
+async def read_related(call: Call, doc_id: str, rev: str | None, *, new_edits: bool) -> Edit:
     """The document of a `multipart/related` body with the attachments that follow it. Close the edit afterwards."""
-    reader = _Related(call, doc_id, new_edits)
+
+    def parse(document: bytes) -> Edit:
+        return parse_edit(load_object(document, "Document"), doc_id=doc_id, rev=rev, new_edits=new_edits)
+
+    reader = _Related(call, parse)
     try:
         splitter = multipart.Splitter(multipart.boundary_of(call.request.headers["Content-Type"]))
         async for chunk in call.chunks(call.store.config.max_attachment_bytes):
@@ -40,10 +46,9 @@ async def read_related(call: Call, doc_id: str, *, new_edits: bool) -> Edit:
 class _Related:
     """What was read of a `multipart/related` body: first the document, then one attachment after the other."""
 
-    def __init__(self, call: Call, doc_id: str, new_edits: bool) -> None:
+    def __init__(self, call: Call, parse: Callable[[bytes], Edit]) -> None:
         self._call = call
-        self._doc_id = doc_id
-        self._new_edits = new_edits
+        self._parse = parse
         self._document = bytearray()
         self._edit: Edit | None = None
         self._waiting: dict[str, Incoming] = {}
@@ -90,9 +95,7 @@ class _Related:
         if self._edit is None:
             document = bytes(self._document)
             self._document.clear()
-            self._edit = await self._call.in_thread(
-                lambda: parse_edit(load_object(document, "Document"), doc_id=self._doc_id, new_edits=self._new_edits)
-            )
+            self._edit = await self._call.in_thread(lambda: self._parse(document))
             self._waiting = {name: item for name, item in self._edit.attachments.items() if item.follows}
         elif self._spool is not None and self._incoming is not None:
             expected, found = self._incoming.length, self._spool.travelled

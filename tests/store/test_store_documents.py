@@ -335,6 +335,16 @@ async def test_new_edits_false_by_put_keeps_the_given_revision(store: Client, db
     assert (answer.status, answer.body["rev"]) == (201, "3-abc")
 
 
+async def test_new_edits_false_takes_the_revision_beside_the_document(store: Client, db: str) -> None:
+    answers = [
+        await store.put(f"{db}/a", {"x": 1}, new_edits=False, rev="3-abc"),
+        await store.put(f"{db}/a", {"x": 2}, new_edits=False, headers={"If-Match": '"3-def"'}),
+    ]
+
+    assert [answer.body["rev"] for answer in answers] == ["3-abc", "3-def"]
+    assert (await store.get(f"{db}/a", conflicts=True)).body["_conflicts"] == ["3-abc"]
+
+
 async def test_compaction_drops_old_bodies_and_keeps_leaves(store: Client, db: str) -> None:
     first = (await store.put(f"{db}/a", {"x": 1})).body["rev"]
     second = (await store.put(f"{db}/a", {"x": 2}, rev=first)).body["rev"]
