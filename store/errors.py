@@ -132,7 +132,7 @@ _SQLITE_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sq
 def insufficient_storage(error: Exception) -> StoreError | None:
     """507 `insufficient_storage`, as CouchDB has it, when an error says that the disk takes no more; None otherwise."""
     if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) in _SQLITE_NO_ROOM:
-        return StoreError(f"The disk is full: {error}", slug="insufficient_storage", status=507)
+        return StoreError(f"The disk takes no more: {error}", slug="insufficient_storage", status=507)
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        return StoreError(f"The disk is full: {error.strerror}", slug="insufficient_storage", status=507)
+        return StoreError(f"The disk takes no more: {error.strerror}", slug="insufficient_storage", status=507)
     return None

@@ -80,8 +80,10 @@ def among(ids: Iterable[str]) -> tuple[str, str]:
     listed = orjson.dumps(chosen).decode()
     if "\\u0000" not in listed:
         return "(SELECT value FROM json_each(?))", listed
-    # SQLite ends the strings of JSON at a NUL; another character stands for it that no id has.
-    mark = next(char for char in map(chr, range(0xE000, 0xF900)) if char not in listed)
+    # SQLite ends the strings of JSON at a NUL; what stands for it is in no id.
+    length = 1
+    while (mark := "\ue000" + "\ue001" * length) in listed:
+        length *= 2
     marked = orjson.dumps([doc_id.replace("\0", mark) for doc_id in chosen]).decode()
     return f"(SELECT replace(value, '{mark}', char(0)) FROM json_each(?))", marked
 

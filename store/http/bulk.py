@@ -87,7 +87,6 @@ async def bulk_get(call: Call, database: Database) -> web.StreamResponse:
     _require_readable(call, database)
     mixed = takes_multipart(call, "multipart/mixed")
     as_multipart = not _takes_json(call) and (mixed or takes_multipart(call, "multipart/related"))
-    boundary = multipart.new_boundary()
 
     groups = [docs[at : at + _DOCS_AT_ONCE] for at in range(0, len(docs), _DOCS_AT_ONCE)]
     if as_multipart:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from aiohttp.test_utils import TestServer
 
 from store.server import RUNNER_OPTIONS, StoreConfig, create_app
 from tests.store.store_client import ADMIN, Client, basic
+
+
+@asynccontextmanager
+async def running(config: StoreConfig) -> AsyncIterator[Client]:
+    server = TestServer(create_app(config))
+    await server.start_server(**RUNNER_OPTIONS)
+    async with ClientSession() as session:
+        yield Client(session, str(server.make_url("/")).rstrip("/"))
+    await server.close()
 
 
 async def test_database_is_made_described_and_removed(store: Client) -> None:
@@ -101,16 +111,12 @@ async def test_wrong_security_is_refused(store: Client, db: str, security: Any) 
 
 async def test_more_databases_than_may_be_open(tmp_path: Path) -> None:
     config = StoreConfig(data=tmp_path, admins=dict([ADMIN]), most_open_databases=3)
-    server = TestServer(create_app(config))
-    await server.start_server(**RUNNER_OPTIONS)
-    async with ClientSession() as session:
-        store = Client(session, str(server.make_url("/")).rstrip("/"))
+    async with running(config) as store:
         for n in range(10):
             await store.put(f"/db{n}")
             await store.put(f"/db{n}/doc", {"n": n})
 
         found = [(await store.get(f"/db{n}/doc")).body["n"] for n in range(10)]
-    await server.close()
 
     assert found == list(range(10))
     assert not list((tmp_path / "databases").glob("*-wal"))
@@ -118,10 +124,7 @@ async def test_more_databases_than_may_be_open(tmp_path: Path) -> None:
 
 async def test_databases_in_use_stay_open_while_others_are_opened(tmp_path: Path) -> None:
     config = StoreConfig(data=tmp_path, admins=dict([ADMIN]), most_open_databases=1)
-    server = TestServer(create_app(config))
-    await server.start_server(**RUNNER_OPTIONS)
-    async with ClientSession() as session:
-        store = Client(session, str(server.make_url("/")).rstrip("/"))
+    async with running(config) as store:
         names = [f"/db{n}" for n in range(12)]
         for name in names:
             await store.put(name)
@@ -129,7 +132,6 @@ async def test_databases_in_use_stay_open_while_others_are_opened(tmp_path: Path
         statuses = []
         for some in (names[:1], names[1:4], names[4:]):  # more than were open before, so that not all of those can go
             statuses += [answer.status for answer in await asyncio.gather(*(store.post(name, {}) for name in some))]
-    await server.close()
 
     assert statuses == [201] * 12
 
@@ -138,15 +140,11 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
     config = StoreConfig(data=tmp_path, admins=dict([ADMIN]))
     seqs = []
     for run in range(2):
-        server = TestServer(create_app(config))
-        await server.start_server(**RUNNER_OPTIONS)
-        async with ClientSession() as session:
-            store = Client(session, str(server.make_url("/")).rstrip("/"))
+        async with running(config) as store:
             await store.put("/db")
             await store.put(f"/db/doc{run}", {})
             seqs.append((await store.get("/db")).body["update_seq"])
             found = await store.get("/db/doc0")
-        await server.close()
 
     assert found.status == 200
     assert [seq.split("-")[0] for seq in seqs] == ["1", "2"]
