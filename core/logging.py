@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import orjson
+from aiohttp.http import HttpProcessingError
 
 from core.config import Config
 
@@ -47,6 +48,18 @@ class JsonFormatter(TextFormatter):
         return orjson.dumps(entry, default=str).decode()
 
 
+class NoRequests(logging.Filter):
+    """What is no HTTP is no failure of ours: one line, and none of what was sent, which may hold credentials."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
+            record.exc_info = None
+        return logging.getLogger(record.name).isEnabledFor(record.levelno)
+
+
 def setup_logging(config: Config, process_name: str) -> None:
     """Send every log line of this process to standard error, in the configured format and from the configured level."""
     handler = logging.StreamHandler(sys.stderr)
@@ -54,6 +67,7 @@ def setup_logging(config: Config, process_name: str) -> None:
     handler.setFormatter(formatter(process_name))
     logging.basicConfig(handlers=[handler], level=config.log_level.upper(), force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(NoRequests())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
