@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import orjson
+
 from core.couch.changes import Change as FeedChange
 from core.couch.client import Database
 from core.couch.errors import from_row
@@ -92,8 +94,8 @@ class Processor:
     async def process_docs(self, seqs: Mapping[str, str | None], transitions: Transitions) -> None:
         """Process the current revision of each document; one that is gone needs nothing (its deletion comes)."""
         duplicates = transitions.tools.messenger.duplicates
-        docs, found, _ = await asyncio.gather(
-            self.db.get_many(seqs), find_infodocs(self.sentinel_db, seqs), duplicates.pull(self.sentinel_db)
+        (docs, unreadable), found, _ = await asyncio.gather(
+            read_apart(self.db, list(seqs)), find_infodocs(self.sentinel_db, seqs), duplicates.pull(self.sentinel_db)
         )
         infos, busy = await self.unmarked(with_new_infodocs(found, docs.values(), self.now()))
         changes = [
@@ -109,6 +111,7 @@ class Processor:
             for change in changes
             if (problem := problem_of(change))
         ]
+        failures += [Failure(doc_id, None, f"it cannot be read: {reason}") for doc_id, reason in unreadable.items()]
         waiting = [
             Failure(doc_id, docs[doc_id]["_rev"], "the API is writing it", counts=False, wait_ms=API_WAIT_MS)
             for doc_id in busy
@@ -221,6 +224,21 @@ class Settled:
     def takes(self, doc_id: str, rev: str, transitions: Transitions) -> bool:
         """Whether this change needs nothing; asked once."""
         return transitions is self._transitions and self._revs.pop(doc_id, None) == rev
+
+
+async def read_apart(db: Database, ids: Sequence[str]) -> tuple[dict[str, Doc], dict[str, str]]:
+    """The documents, and for those of which no sense can be made, each on its own, why.
+
+    CouchDB stores some that JSON libraries refuse: nested a thousand levels deep, for instance.
+    """
+    try:
+        return await db.get_many(ids), {}
+    except orjson.JSONDecodeError as error:
+        if len(ids) == 1:
+            return {}, {ids[0]: str(error)}
+    half = len(ids) // 2
+    (docs, unreadable), (others, more) = await read_apart(db, ids[:half]), await read_apart(db, ids[half:])
+    return docs | others, unreadable | more
 
 
 def info_is_marked(info: Doc) -> bool:

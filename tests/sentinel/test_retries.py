@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import orjson
 import pytest
 
 from core.couch.client import Database, Doc, Row
@@ -137,6 +138,23 @@ async def test_poisoned_document_fails_alone(deployment: Deployment, preg: Preg)
     assert (await deployment.db.get("good"))["patient_id"]
     assert await deployment.info("list")
     assert list(deployment.retries.waiting) == ["odd"]
+
+
+async def test_document_that_cannot_be_read_fails_alone(deployment: Deployment, preg: Preg) -> None:  # SEN-14
+    class Unreadable(Database):
+        async def get_many(self, ids: Iterable[str]) -> dict[str, Doc]:
+            wanted = list(ids)
+            if "deep" in wanted:
+                raise orjson.JSONDecodeError("depth limit exceeded", "", 0)
+            return await super().get_many(wanted)
+
+    await deployment.store(preg("r1"), preg("deep"), preg("r2"))
+    await deployment.process(processor=deployment.processor(Unreadable(deployment.db.couch, deployment.db.name)))
+
+    assert list(deployment.retries.waiting) == ["deep"]
+    assert "depth limit exceeded" in (await deployment.sentinel_db.get("task:transition:deep"))["error"]
+    docs = await deployment.db.get_many(["r1", "r2"])
+    assert all(doc["patient_id"] for doc in docs.values())
 
 
 async def test_what_nobody_foresaw_fails_alone(deployment: Deployment, preg: Preg) -> None:  # SEN-14
