@@ -39,7 +39,7 @@ class Nearby(NamedTuple):
 
 
 # May be behind, incomplete or empty: it only saves reads, and is believed as far as the documents themselves agree.
-# Of a shortcode it names all contacts or none: who is left out cannot be missed.
+# What nobody notices is a contact that another wrote a moment ago, which shares a shortcode and has the lower id.
 Foresee = Callable[[Collection[str]], Awaitable[Nearby]]
 
 

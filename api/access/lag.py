@@ -61,13 +61,13 @@ class Lag:
     async def around(self, name: str, names: Collection[str]) -> Nearby:
         """What the index knows around those names, for that user; nothing without an index.
 
-        An index that is behind tells of no shortcodes: a contact that it lacks may have one of them too.
+        Of shortcodes nothing while it lacks what the user wrote: that contact may have one of them too.
         """
         if not self._index.path.exists():
             return Nearby((), {})
-        behind = await self.behind(name)
+        await self.behind(name)
         found = await self._index.around(names)
-        return Nearby(found.ids, {}) if behind else found
+        return Nearby(found.ids, {}) if self.writes.at_s(name) > self._passed_s else found
 
     async def _missing(self) -> int:
         """By what CouchDB said last, to us or to the indexer."""
