@@ -18,7 +18,7 @@ from sentinel.controls import Controls
 from sentinel.status import collect_status
 from sentinel.worker import run_worker
 from tests.conftest import eventually
-from tests.sentinel.conftest import SETTINGS, Clock, Deployment
+from tests.sentinel.conftest import SETTINGS, Clock, Deployment, texts
 
 Preg = Callable[..., Doc]
 Seen = Callable[[], Awaitable[tuple[Doc, str, Doc]]]
@@ -56,15 +56,23 @@ def processed(deployment: Deployment, doc_id: str) -> Callable[[], Awaitable[Any
     return check
 
 
+@pytest.fixture
+async def alert(deployment: Deployment) -> None:
+    """An alert whose condition throws on a report with an `odd` member that is empty."""
+    entry = {"form": "PREG", "condition": "doc.odd && doc.odd.no.such", "recipient": "+254700000009", "message": "Odd"}
+    await deployment.configure(transitions={**SETTINGS["transitions"], "conditional_alerts": True}, alerts=[entry])
+
+
+@pytest.mark.usefixtures("alert")
 async def test_document_on_which_a_transition_always_throws_is_tried_again_and_given_up(  # SEN-14, TRN-8
     deployment: Deployment, preg: Preg, clock: Clock
 ) -> None:
-    await deployment.store(preg("odd", scheduled_tasks=5), preg("good", name="Bina"))
+    await deployment.store(preg("odd", odd={}), preg("good", name="Bina"))
     await deployment.process()
     stored = await deployment.sentinel_db.get("task:transition:odd")
 
     assert (await deployment.db.get("good"))["patient_id"]
-    assert "registration" in stored["error"]
+    assert "conditional_alerts" in stored["error"]
     [person] = await deployment.created_by("odd")
     while deployment.retries.waiting:
         clock.move(hours=1)
@@ -74,25 +82,25 @@ async def test_document_on_which_a_transition_always_throws_is_tried_again_and_g
     assert [each["_id"] for each in await deployment.created_by("odd")] == [person["_id"]]
 
 
+@pytest.mark.usefixtures("alert")
 async def test_document_that_was_mended_is_processed_to_its_end(deployment: Deployment, preg: Preg) -> None:  # SEN-14
-    await deployment.store(preg("odd", scheduled_tasks=5))
+    await deployment.store(preg("odd", odd={}))
     await deployment.process()
-    await deployment.store({**await deployment.db.get("odd"), "scheduled_tasks": []})
+    await deployment.store({**await deployment.db.get("odd"), "odd": {"no": {"such": True}}})
     await deployment.process()
 
-    assert len((await deployment.db.get("odd"))["scheduled_tasks"]) == 2
+    assert texts(await deployment.db.get("odd"))[1:] == ["Odd"]
     assert await deployment.sentinel_db.find("task:transition:odd") is None
 
 
-async def test_throwing_document_is_seen_while_the_rest_goes_on(
-    deployment: Deployment, controls: Controls, seen: Seen, preg: Preg
-) -> None:
-    await deployment.store(preg("odd", scheduled_tasks=5), preg("good", name="Bina"))
+@pytest.mark.usefixtures("alert", "controls")
+async def test_throwing_document_is_seen_while_the_rest_goes_on(deployment: Deployment, seen: Seen, preg: Preg) -> None:
+    await deployment.store(preg("odd", odd={}), preg("good", name="Bina"))
     await eventually(processed(deployment, "good"))
 
     async def told() -> Any:
         status, text, monitoring = await seen()
-        return status["retries"] == monitoring["retries"] == 1 and "odd: Transition error on registration" in text
+        return status["retries"] == monitoring["retries"] == 1 and "odd: Transition error on conditional_alerts" in text
 
     await eventually(told)
 
