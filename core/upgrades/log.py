@@ -179,7 +179,7 @@ def mirror_of(log: Doc) -> Doc:
     doc: Doc = {
         "_id": MIRROR_ID,
         "schema_version": 1,
-        "user": log["user"],
+        "user": log.get("user"),
         "created": log["start_date"],
         "action": action,
         "build_info": log["build_info"],

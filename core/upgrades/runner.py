@@ -135,26 +135,20 @@ class UpgradeRunner:
             except Overtaken:
                 return
             except DomainError as error:
-                if isinstance(error, Unavailable) or doc["state"] == "finalizing":  # half of it may be exchanged
-                    log.warning("upgrade to %s: %s; trying again in %.1f s", doc["to"], error.message, pause_s)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-                    continue
-                log.error("the upgrade to %s failed: %s", doc["to"], error.message)
-                await self.give_up(doc, error.message)
-                return
+                reason, is_away = error.message, isinstance(error, Unavailable)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                if doc["state"] == "finalizing":
-                    raise
-                log.exception(
-                    "the upgrade to %s failed", doc["to"]
-                )  # every worker would fail at it, and do nothing else
-                await self.give_up(doc, f"{type(error).__name__}: {error}")
-                return
-
-    async def give_up(self, doc: Doc, error: str) -> None:
-        with suppress(Overtaken):
-            await self.logs.move(doc["_id"], "errored", error=error)
+                # Unforeseen. Every worker would meet it again, and come to nothing else.
+                log.exception("a step of the upgrade to %s failed", doc["to"])
+                reason, is_away = f"{type(error).__name__}: {error}", False
+            if is_away or doc["state"] == "finalizing":  # half of it may be exchanged
+                log.warning("upgrade to %s: %s; trying again in %.1f s", doc["to"], reason, pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                continue
+            log.error("the upgrade to %s failed: %s", doc["to"], reason)
+            with suppress(Overtaken):
+                await self.logs.move(doc["_id"], "errored", error=reason)
+            return
 
     async def stage(self, doc: Doc) -> None:
         """`_design/:staged:*` in every database; nothing is written when the same is staged already (UPG-23)."""

@@ -128,15 +128,28 @@ async def test_an_upgrade_that_cht_left_unfinished_is_in_nobodys_way(
     client: Client, couch: Couch, config: Config, builds: Path, runner: Background, log: Log
 ) -> None:  # UPG-42
     left = {
-        "_id": "upgrade_log:1700000000000:4.2.0",
+        "_id": "upgrade_log:4000000000000:4.2.0",
         **{"user": "ann", "action": "stage", "from": "4.1.0", "to": "4.2.0", "state": "interrupted"},
-        **{"start_date": 1700000000000, "updated_date": 1700000000000},
-        "state_history": [{"state": "initiated", "date": 1700000000000}],
+        **{"start_date": 4000000000000, "updated_date": 4000000000000},
+        "state_history": [{"state": "initiated", "date": 4000000000000}],
     }
     await couch.db(config.db_name("logs")).put(left)
 
     assert "upgradeDoc" not in (await ask(client, "GET", V2))[1]
     assert await ask(client, "POST", f"{V2}/stage", put_build(builds, "9.1.0")) == (200, {"ok": True})
+    await reached(log, "indexed")
+
+
+async def test_a_step_that_fails_unforeseen_ends_its_upgrade_alone(
+    client: Client, couch: Couch, config: Config, builds: Path, runner: Background, log: Log
+) -> None:
+    body = put_build(builds, "9.1.0")
+    without_user = new_log(4_000_000_000_000, "stage", "ann", RUNNING, body["build"])
+    del without_user["user"]
+    await couch.db(config.db_name("logs")).put(without_user)
+
+    assert "user" in (await reached(log, "errored"))["error"]
+    await ask(client, "POST", f"{V2}/stage", body)
     await reached(log, "indexed")
 
 
