@@ -67,6 +67,8 @@ async def serve_storage(request: web.Request) -> web.StreamResponse:
         return await forward(request)  # its security object decides (PROXY-41)
     if user.offline:
         raise OfflineFirewall
+    if name == "_session":  # with more slashes than its route: logins that nobody counts
+        raise StorageError(404, "not_found", "missing")
     if name == "_users" and not user.is_admin and request.method not in READS:
         raise DocForbidden  # accounts change through the users API only (PROXY-2)
     if name == "_replicate" and not user.is_admin:
@@ -91,6 +93,8 @@ async def serve_main_database(request: web.Request, user: User, rest: list[str])
         raise web.HTTPFound(request.rel_url.with_path(request.rel_url.raw_path + "/", encoded=True, keep_query=True))
     if user.offline:
         return await answer(request, user)
+    while len(rest) > 1 and not rest[-1]:
+        rest = rest[:-1]  # CouchDB takes no notice of slashes at the end
     if not is_write(request.method, rest):
         return await forward(request)
     user = require(request, "can_edit")

@@ -204,6 +204,17 @@ async def test_a_checkpoint_cannot_be_copied_into_a_document(client: Client, mak
     assert await db.find("copied") is None
 
 
+@pytest.mark.parametrize("path", ["/_session/", "/_session//", "/_session/x", "/_session%2F"])
+async def test_no_other_spelling_lets_passwords_be_tried_uncounted(client: Client, make_user: Any, path: str) -> None:
+    clerk = await make_user("clerk", roles=["data_entry"])
+    tried = await raw(
+        client, "POST", path, json={"name": clerk.name, "password": clerk.password}, headers={**JSON, **clerk}
+    )
+
+    assert tried.status in (401, 404)  # AUTH-101
+    assert "AuthSession" not in tried.cookies
+
+
 async def test_no_way_leads_to_the_servers_notes(client: Client, make_user: Any, db: Database) -> None:
     editor = {**JSON, **await make_user("ed", roles=["program_officer"]), "Content-Type": "application/json"}
     await db.put({"_id": "kept"})
@@ -214,6 +225,8 @@ async def test_no_way_leads_to_the_servers_notes(client: Client, make_user: Any,
         ("POST", "_bulk_docs", bulk % b"_local/sms-offers", ""),
         ("POST", "_bulk_docs", bulk % rb"\u005flocal\/sms\u002doffers", ""),
         ("POST", "_bulk_docs", (bulk % b"_local/sms-offers")[:-1] + b',"docs":[]}', ""),
+        ("POST", "_bulk_docs/", bulk % b"_local/sms-offers", ""),
+        ("POST", "_bulk_docs%2F", bulk % b"_local/sms-offers", ""),
         ("COPY", "kept", None, "_local/sms-offers"),
         ("COPY", "kept", None, "%5Flocal%2Fsms-offers"),
     ]
