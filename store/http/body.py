@@ -69,6 +69,8 @@ async def _arriving(request: web.Request, window_s: float) -> AsyncIterator[byte
             yield chunk
     except TimeoutError:
         raise RequestTimeout(f"less than {WINDOW_BYTES} bytes of the body came within {window_s:g} seconds") from None
+    except ConnectionError as error:  # nobody is left to tell, and nothing here is to blame
+        raise BadRequest("The connection was lost before the whole body had come") from error
     except (web.RequestPayloadError, HttpProcessingError) as error:
         raise BadRequest("The request body is not encoded as its headers say") from error
 

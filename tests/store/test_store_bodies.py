@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import logging
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
+from aiohttp import ClientError, ClientSession
 from aiohttp.test_utils import TestServer
 
-from store.server import RUNNER_OPTIONS, StoreConfig, create_app
+from store.server import RUNNER_OPTIONS, StoreConfig, create_app, serve
+from tests.conftest import eventually
 from tests.store.store_client import ADMIN, Client
+from tests.store.test_store_durability import free_port
 
 JSON = {"Content-Type": "application/json"}
 PACKED = gzip.compress(orjson.dumps({"text": "x" * 500}))
@@ -96,6 +100,37 @@ async def test_gzip_that_is_cut_short_is_400(store: Client, db: str, cut: int) -
 
     assert (answer.status, answer.body["reason"]) == (400, "Request body is not properly gzipped.")
     assert (await store.get(f"{db}/d")).status == 404
+
+
+async def test_client_that_hangs_up_in_its_body_is_no_error_of_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port, stop = free_port(), asyncio.Event()  # `serve`, for a TestServer cancels what nobody waits for
+    serving = asyncio.create_task(serve(StoreConfig(data=tmp_path, port=port, admins=dict([ADMIN])), stop))
+    async with ClientSession() as session:
+        store = Client(session, f"http://127.0.0.1:{port}")
+
+        async def answers() -> bool:
+            try:
+                return (await store.get("/_up")).status == 200
+            except ClientError:
+                return False
+
+        await eventually(answers)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = ["PUT /_users/d/a HTTP/1.1", "Host: s", LOGIN, "Content-Length: 100000", "Expect: 100-continue"]
+        writer.write("\r\n".join([*head, "", ""]).encode())
+        await reader.readuntil(b"100 Continue\r\n\r\n")  # it is being read
+        writer.close()
+
+        async def is_noticed() -> bool:
+            statuses = (await store.get("/_node/_local/_stats/couchdb/httpd_status_codes")).body
+            return not {"400", "500"}.isdisjoint(statuses)
+
+        await eventually(is_noticed)
+    stop.set()
+    await serving
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("body", [PACKED + b"more", PACKED[:-8] + b"x" * 8], ids=["more behind", "wrong sum"])
