@@ -59,15 +59,18 @@ class Database:
         self._executor = executor
         self._wants_compaction = wants_compaction
         self._updated = updated
+        self._closed = False
         self._idle_readers: list[sqlite3.Connection] = []
         self._writer: Writer
         self._changed = asyncio.Event()
         self._design_docs: tuple[DesignDoc, ...] | None = None
         schema.open_writer(path).close()  # migrates, and recovers a log that a crash left behind
         self._conn = schema.open_reader(path)
-        row = self._conn.execute(
-            "SELECT uuid, created_s, update_seq, doc_count, doc_del_count, revs_limit, security, purge_seq FROM info"
-        ).fetchone()
+        with schema.closed_on_failure(self._conn):
+            row = self._conn.execute(
+                "SELECT uuid, created_s, update_seq, doc_count, doc_del_count, revs_limit, security, purge_seq"
+                " FROM info"
+            ).fetchone()
         self.uuid: str = row[0]
         self.created_s: int = row[1]
         self.update_seq: int = row[2]
@@ -102,6 +105,8 @@ class Database:
                 yield conn
             finally:
                 self._idle_readers.append(conn)
+                if self._closed:
+                    self._close_idle_readers()
         except sqlite3.Error:
             self._check_exists()
             raise
@@ -219,7 +224,12 @@ class Database:
     def close(self) -> None:
         """Finish the writes in hand and close every connection; blocks, so call it in a thread."""
         self._writer.close()
-        for conn in self._idle_readers:
-            conn.close()
-        self._idle_readers.clear()
+        self._closed = True
+        self._close_idle_readers()
         self._conn.close()
+
+    def _close_idle_readers(self) -> None:
+        """From any thread: one that still reads gives its connection back when the others are closed."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle_readers.pop().close()

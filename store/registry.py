@@ -62,7 +62,8 @@ class Databases:
         self.told: Callable[[str, str], None] = lambda name, kind: None  # name, and created, updated or deleted
         self._open: dict[str, Database] = {}  # least recently used first
         self._views: dict[Database, Views] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._openings: dict[str, asyncio.Task[Database]] = {}
         self._files.mkdir(parents=True, exist_ok=True)
         self._indexes.mkdir(parents=True, exist_ok=True)
         self._names: set[str] = set()
@@ -115,6 +116,8 @@ class Databases:
                 raise NotFound("Database does not exist.")
             self._names.discard(name)
             self.told(name, "deleted")
+            if (opening := self._openings.get(name)) is not None:
+                await asyncio.wait((opening,))
             database = self._open.pop(name, None)
             if database is not None:
                 database.deleted = True
@@ -152,6 +155,7 @@ class Databases:
 
     async def close(self) -> None:
         """Close every database; what was acknowledged is in the main files afterwards."""
+        await asyncio.gather(*self._openings.values(), return_exceptions=True)
         while self._open:
             _, database = self._open.popitem()
             await self._close(database)
@@ -166,7 +170,7 @@ class Databases:
         return self._files / f"{_file_stem(name)}{FILE_SUFFIX}"
 
     def _lock(self, name: str) -> asyncio.Lock:
-        return self._opening.setdefault(name, asyncio.Lock())
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _opened(self, name: str) -> Database:
         if name not in self._names:
@@ -177,12 +181,10 @@ class Databases:
                 return database
             if name not in self._names:
                 raise NotFound("Database does not exist.")
-            path = self._path(name)
-            database = await self._run(
-                lambda: Database(name, path, self._executor, self._wants_compaction, self._updated)
-            )
-            database.start()
-            self._open[name] = database
+            if name not in self._openings:
+                self._openings[name] = asyncio.create_task(self._open_file(name))
+                self._openings[name].add_done_callback(lambda task: task.cancelled() or task.exception())
+            database = await asyncio.shield(self._openings[name])
         if len(self._open) > self._most_open:
             database.users += 1  # for whoever opens another one meanwhile it is not idle
             try:
@@ -190,6 +192,19 @@ class Databases:
             finally:
                 database.users -= 1
         return database
+
+    async def _open_file(self, name: str) -> Database:
+        """A task of its own: who asked may go away meanwhile, and the thread opens the file all the same."""
+        path = self._path(name)
+        try:
+            database = await self._run(
+                lambda: Database(name, path, self._executor, self._wants_compaction, self._updated)
+            )
+            database.start()
+            self._open[name] = database
+            return database
+        finally:
+            del self._openings[name]
 
     async def _close_idle(self) -> None:
         """Close what nobody uses, the least recently used first, until no more are open than may be."""

@@ -6,6 +6,8 @@ import os
 import sqlite3
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -128,25 +130,35 @@ def migrate(conn: sqlite3.Connection) -> None:
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """The one writing connection: a commit is on disk when it returns."""
-    conn = _connect(path)
-    conn.execute("PRAGMA journal_mode = WAL")
-    conn.execute("PRAGMA synchronous = FULL")
-    conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB_WRITER}")
-    conn.execute("PRAGMA wal_autocheckpoint = 4000")
-    conn.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_KEPT}")  # a long attachment leaves a long log behind
-    conn.execute("PRAGMA secure_delete = OFF")
-    conn.execute("PRAGMA temp_store = MEMORY")
-    migrate(conn)
-    return conn
+    with closed_on_failure(_connect(path)) as conn:
+        conn.execute("PRAGMA journal_mode = WAL")
+        conn.execute("PRAGMA synchronous = FULL")
+        conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB_WRITER}")
+        conn.execute("PRAGMA wal_autocheckpoint = 4000")
+        conn.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_KEPT}")  # a long attachment leaves a long log behind
+        conn.execute("PRAGMA secure_delete = OFF")
+        conn.execute("PRAGMA temp_store = MEMORY")
+        migrate(conn)
+        return conn
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write; used from one thread at a time."""
-    conn = _connect(path)
-    conn.execute("PRAGMA query_only = ON")
-    conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB_READER}")
-    conn.execute("PRAGMA temp_store = MEMORY")
-    return conn
+    with closed_on_failure(_connect(path)) as conn:
+        conn.execute("PRAGMA query_only = ON")
+        conn.execute(f"PRAGMA cache_size = -{_CACHE_KIB_READER}")
+        conn.execute("PRAGMA temp_store = MEMORY")
+        return conn
+
+
+@contextmanager
+def closed_on_failure(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """The connection, which nobody will have when what is done with it fails."""
+    try:
+        yield conn
+    except BaseException:
+        conn.close()
+        raise
 
 
 def _connect(path: Path) -> sqlite3.Connection:

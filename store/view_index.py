@@ -23,6 +23,7 @@ import orjson
 
 from store.errors import StoreError
 from store.javascript import JavaScript, MapProgram, Row
+from store.schema import closed_on_failure
 from store.source import DocSource, Winner
 from store.view_blocks import change_blocks, create_blocks
 from store.view_group import ViewGroup
@@ -85,8 +86,7 @@ class ViewIndex:
             connection = self._readers.pop() if self._readers else None
         with self._stopped_rather_than_broken():
             if connection is None:
-                connection = _connect(self.path)
-                connection.execute("PRAGMA query_only = ON")
+                connection = _connect(self.path, "query_only = ON")
             try:
                 connection.execute("BEGIN")
                 yield connection
@@ -275,12 +275,13 @@ class ViewIndex:
         self.updated_s = time.time()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, *pragmas: str) -> sqlite3.Connection:
     """An existing file only: one that was removed a moment ago must not come back empty."""
     address = f"file:{quote(str(path))}?mode=rw"
     connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=60)
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -8192"):
-        connection.execute(f"PRAGMA {pragma}")
+    with closed_on_failure(connection):
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -8192", *pragmas):
+            connection.execute(f"PRAGMA {pragma}")
     return connection
 
 
