@@ -68,18 +68,23 @@ async def service() -> AsyncIterator[Service]:
 
 
 @pytest.fixture
-async def push(deployment: Deployment) -> AsyncIterator[Callable[..., Awaitable[dict[str, Any]]]]:
-    """`await push()`: one run of the job."""
+async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(timeout=30) as client:
+        yield client
 
-        async def run(**secrets: str) -> dict[str, Any]:
-            async def secret(key: str) -> str | None:
-                return secrets.get(key)
 
-            settings = Settings.from_doc(await deployment.db.get("settings"))
-            return await push_queued(deployment.db, deployment.sentinel_db, settings, client, secret, deployment.clock)
+@pytest.fixture
+def push(deployment: Deployment, client: httpx.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """`await push()`: one run of the job."""
 
-        yield run
+    async def run(**secrets: str) -> dict[str, Any]:
+        async def secret(key: str) -> str | None:
+            return secrets.get(key)
+
+        settings = Settings.from_doc(await deployment.db.get("settings"))
+        return await push_queued(deployment.db, deployment.sentinel_db, settings, client, secret, deployment.clock)
+
+    return run
 
 
 Push = Callable[..., Awaitable[dict[str, Any]]]
@@ -349,11 +354,11 @@ async def dripping(request: web.Request) -> web.StreamResponse:
 
 @pytest.mark.parametrize("answer", [garbage, dripping])
 async def test_what_was_taken_is_not_sent_again_for_an_odd_answer(  # OUT-2
-    deployment: Deployment, service: Service, push: Push, answer: Respond
+    deployment: Deployment, service: Service, push: Push, client: httpx.AsyncClient, answer: Respond
 ) -> None:
     await configure(deployment, service)
     await deployment.processed(report("r1"))
-    service.usual = answer
+    service.usual, client.timeout = answer, httpx.Timeout(1)
     summary = await push()
 
     assert summary["emr"] == {"sent": 1, "failed": 0, "error": None}
