@@ -207,10 +207,10 @@ async def test_live_settings_going_wrong_stop_the_position(  # SEN-16
 ) -> None:
     start()
     await eventually(caught_up(deployment))
-    await deployment.configure(registrations=[{"form": "PREG", "events": [{"name": "on_create", "trigger": "fly"}]}])
+    await deployment.configure(transitions={**SETTINGS["transitions"], "fly": True})
     await eventually(state_is(deployment, transitions_disabled=True))
     await deployment.store(preg("r1"))
-    await deployment.configure(registrations=SETTINGS["registrations"])
+    await deployment.configure(transitions=SETTINGS["transitions"])
 
     await eventually(has(deployment.db, "r1", "patient_id"))
 
