@@ -23,7 +23,7 @@ BOMBS = {
     "throw null": "throw null;",
     "missing member": "doc.a.b.c;",
     "cycle": "var c = {}; c.c = c; emit(c);",
-    "deep value": "var v = []; for (var i = 0; i < 2000; i++) { v = [v]; } emit(1, v);",
+    "deep value": "var v = []; for (var i = 0; i < 20000; i++) { v = [v]; } emit(1, v);",
     "regexp": "/(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab');",
 }
 

@@ -347,6 +347,7 @@ def test_a_scope_is_large_by_the_contacts_within_its_depth() -> None:
     assert queries.is_large(writer.connection, scope(facilities=("h",)))
     assert not queries.is_large(writer.connection, scope(facilities=("h",), contact_depth=0))
     assert not queries.is_large(writer.connection, scope(facilities=("c1", "c2", "unknown")))
+    writer.close()
 
 
 def test_what_is_remembered_of_a_scope_has_a_bound() -> None:
@@ -360,3 +361,4 @@ def test_what_is_remembered_of_a_scope_has_a_bound() -> None:
         kept.append(set(contexts.at(who, state).depths))
 
     assert kept == [{"a", "b"}, set()]
+    writer.close()

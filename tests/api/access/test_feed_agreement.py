@@ -103,6 +103,7 @@ def test_a_contact_edited_after_it_moved_still_brings_its_documents() -> None:
     world.fed(scope, 1, known, place)
 
     assert set(known) == {"person-0", "person-1", "doc-0"}
+    world.writer.close()
 
 
 def test_documents_passed_on_an_earlier_page_come_with_a_contact_that_moves_in_between_pages() -> None:
@@ -118,6 +119,7 @@ def test_documents_passed_on_an_earlier_page_come_with_a_contact_that_moves_in_b
     world.fed(scope, 1, known, place)
 
     assert set(known) == {"person-0", "person-1", "person-2", "doc-0"}
+    world.writer.close()
 
 
 def test_a_change_that_the_feed_repeats_is_no_news_unless_there_are_conflicts() -> None:
