@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
 
 from core.couch.client import Database, Doc
 from core.errors import DomainError
@@ -63,7 +64,8 @@ async def follow(
 
     Long polls, so the next batch is only asked for when the last one has been dealt with: waiting is the
     backpressure. When CouchDB is away the feed waits, with growing, jittered pauses, and goes on where it was.
-    What CouchDB refuses (NotFound when the database is gone, Unauthorized) is raised.
+    What CouchDB refuses (NotFound when the database is gone, Unauthorized) is raised. A document of which no sense can
+    be made is left out of its change.
     """
     position: str | int = since
     wait_s = FIRST_WAIT_S
@@ -76,15 +78,18 @@ async def follow(
     if doc_ids is not None:
         params["filter"] = "_doc_ids"
     body = None if doc_ids is None else {"doc_ids": doc_ids}
+
+    async def ask(**wishes: Any) -> Any:
+        method = "GET" if body is None else "POST"
+        return await db.request(method, "/_changes", params={**params, **wishes}, body=body, timeout=timeout)
+
     while True:
         try:
-            answer = await db.request(
-                "GET" if body is None else "POST",
-                "/_changes",
-                params={**params, "since": position},
-                body=body,
-                timeout=timeout,
-            )
+            try:
+                answer = await ask(since=position)
+            except orjson.JSONDecodeError:
+                answer = await ask(since=position, include_docs=False)
+                answer["results"] = await with_docs(db, answer["results"])
         except DomainError as error:
             if error.status < 500:
                 raise
@@ -119,10 +124,10 @@ async def read_backlog(
         started_s = time.monotonic()
         try:
             answer = await db.changes(position, include_docs=way == "at once", **params)
-        except DomainError as error:
-            if way == "apart" or error.status < 500:
+        except (DomainError, orjson.JSONDecodeError) as error:
+            if way == "apart" or (isinstance(error, DomainError) and error.status < 500):
                 raise
-            took_s["at once"] = math.inf  # so slowly that nobody waited for its end
+            took_s["at once"] = math.inf  # so slowly that nobody waited for its end, or no sense can be made of it
             return await read(position)
         rows = answer["results"] if way == "at once" else await with_docs(db, answer["results"])
         took_s[way] = time.monotonic() - started_s
@@ -152,12 +157,23 @@ async def with_docs(db: Database, rows: list[dict[str, Any]]) -> list[dict[str, 
 
 
 async def docs_of(db: Database, rows: Sequence[dict[str, Any]]) -> dict[str, Doc]:
-    """The documents of rows of a feed, deleted ones as well; in their latest revision where the row's is gone."""
+    """The documents of rows of a feed, deleted ones as well; in their latest revision where the row's is gone.
+
+    Without those of which no sense can be made: CouchDB stores some that JSON libraries refuse, nested a thousand
+    levels deep for instance.
+    """
     wanted = [{"id": row["id"], "rev": row["changes"][0]["rev"]} for row in rows]
-    answer = await db.request("POST", "/_bulk_get", body={"docs": wanted})
-    found = {result["id"]: leaf["ok"] for result in answer["results"] for leaf in result["docs"] if "ok" in leaf}
-    gone = [row["id"] for row in rows if row["id"] not in found and not row.get("deleted")]
-    return found | (await db.get_many(gone) if gone else {})
+    try:
+        answer = await db.request("POST", "/_bulk_get", body={"docs": wanted})
+        found = {result["id"]: leaf["ok"] for result in answer["results"] for leaf in result["docs"] if "ok" in leaf}
+        gone = [row["id"] for row in rows if row["id"] not in found and not row.get("deleted")]
+        return found | (await db.get_many(gone) if gone else {})
+    except orjson.JSONDecodeError as error:
+        if len(rows) == 1:
+            log.warning("document %s of %s cannot be read: %s", rows[0]["id"], db.name, error)
+            return {}
+    half = len(rows) // 2
+    return await docs_of(db, rows[:half]) | await docs_of(db, rows[half:])
 
 
 def change_of(row: dict[str, Any]) -> Change:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 
 from core.config import Config
@@ -123,6 +126,29 @@ async def test_a_feed_is_asked_for_more_when_the_last_of_it_was_dealt_with(db: D
 
     assert [(len(ids), asked) for ids, asked in taken] == [(2, 1), (2, 2), (1, 3)]
     assert set.union(*(ids for ids, _ in taken)) == {f"doc-{number}" for number in range(5)}
+
+
+class Deep(Database):
+    """Of one of whose documents no sense can be made, as of one nested a thousand levels deep."""
+
+    async def request(self, method: str, path: str = "", **options: Any) -> Any:
+        answer = await super().request(method, path, **options)
+        if "unreadable" in str(answer):
+            raise orjson.JSONDecodeError("depth limit exceeded", "", 0)
+        return answer
+
+
+@pytest.mark.parametrize("read", [read_backlog, partial(follow, include_docs=True)], ids=["backlog", "live"])
+async def test_a_feed_passes_over_what_cannot_be_read(
+    db: Database, read: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    since = (await db.info())["update_seq"]
+    await db.bulk_docs([{"_id": "a"}, {"_id": "deep", "text": "unreadable"}, {"_id": "z"}])
+    async with aclosing(read(Deep(db.couch, db.name), since)) as batches:
+        batch = await anext(batches)
+
+    assert {change.id: change.doc is not None for change in batch.changes} == {"a": True, "deep": False, "z": True}
+    assert "document deep of" in caplog.text
 
 
 class Crawling(Database):
